@@ -1,0 +1,34 @@
+package spec
+
+import (
+	"strconv"
+	"strings"
+
+	"git.tx1138.com/lfg2025/archy/internal/node"
+)
+
+// The numbers that manifests are written for: the service user and the start of its subordinate ids.
+const (
+	usualUID     = 1000
+	usualSubID   = 100000
+	usualSubSize = 65536
+)
+
+// HostOwner is the owner, in host numbers, of a directory that is made for an app with that data_uid. The manifest
+// has the numbers of the usual service user (1000) and the usual subordinate range (100000:65536); they are shifted
+// to the node's. Without a data_uid the service user is the owner.
+func HostOwner(dataUID string, f node.Facts) (uid, gid int) {
+	u, g, _ := strings.Cut(dataUID, ":")
+	return hostID(u, f.UID, f.SubUID), hostID(g, f.GID, f.SubGID)
+}
+
+func hostID(text string, service int, sub node.SubRange) int {
+	id, err := strconv.Atoi(text)
+	switch {
+	case err != nil, id == usualUID:
+		return service
+	case id >= usualSubID && id < usualSubID+usualSubSize && sub.Start > 0:
+		return id - usualSubID + sub.Start
+	}
+	return id
+}
