@@ -1,0 +1,129 @@
+package derived
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Mode is how much of the chain a node keeps.
+type Mode struct {
+	PruneMiB int64 `json:"prune"`
+	TxIndex  bool  `json:"txindex"`
+}
+
+// Archival reports whether the node keeps the whole chain with its index, as electrumx and mempool need it.
+func (m Mode) Archival() bool { return m.PruneMiB == 0 && m.TxIndex }
+
+// String is the mode as bitcoin.conf says it.
+func (m Mode) String() string {
+	index := 0
+	if m.TxIndex {
+		index = 1
+	}
+	return fmt.Sprintf("prune=%d txindex=%d", m.PruneMiB, index)
+}
+
+// Running is the mode of a node that has a chain, and where each half was found: "arguments", "bitcoin.conf" or
+// "default".
+type Running struct {
+	Mode
+	PruneFrom, TxIndexFrom string
+}
+
+// RunningMode learns the mode of a node that has a chain from the arguments of its container and its bitcoin.conf;
+// the arguments win. A node without a prune line keeps the whole chain. Who can ask the node itself over RPC should:
+// its answer wins over both.
+func RunningMode(existing []byte, args []string) Running {
+	prune, pruneFrom := runningValue("prune", existing, args)
+	index, indexFrom := runningValue("txindex", existing, args)
+	size, _ := strconv.ParseInt(prune, 10, 64)
+	return Running{
+		Mode:      Mode{PruneMiB: max(size, 0), TxIndex: indexFrom != "default" && isTrue(index)},
+		PruneFrom: pruneFrom, TxIndexFrom: indexFrom,
+	}
+}
+
+// Freeze decides between the mode that the node has and the one that its disk or config ask for: what it has always
+// wins, since a change would delete or download the chain. change says in words what was asked for in vain.
+func Freeze(have, want Mode) (mode Mode, change string) {
+	if have == want {
+		return have, ""
+	}
+	return have, fmt.Sprintf("bitcoin runs with %s and stays so; %s is now asked for, and would delete or download the chain", have, want)
+}
+
+func runningValue(key string, existing []byte, args []string) (value, from string) {
+	if value, ok := argValue(key, args); ok {
+		return value, "arguments"
+	}
+	lines, _ := bitcoinDialect.scan(existing)
+	for _, section := range []bool{true, false} { // [main] wins over the default section
+		var values []line
+		for _, l := range lines {
+			if l.key == key && bitcoinDialect.effective(l.section) && inMain(l) == section {
+				values = append(values, l)
+			}
+		}
+		if value, ok := firstValue(values); ok {
+			return value, "bitcoin.conf"
+		}
+	}
+	return "", "default"
+}
+
+// argValue looks into words too: old containers pass one string to a shell. The last one wins.
+func argValue(key string, args []string) (value string, found bool) {
+	for _, arg := range args {
+		for _, word := range strings.Fields(arg) {
+			word = strings.Trim(word, `"';`)
+			name, v, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(word, "-"), "-"), "=")
+			switch {
+			case !strings.HasPrefix(word, "-"):
+			case name == key:
+				value, found = v, true
+			case name == "no"+key:
+				value, found = negate(v), true
+			}
+		}
+	}
+	return value, found
+}
+
+// firstValue is bitcoind's rule for configuration files: a negation undoes what stands before it, then the first wins.
+func firstValue(values []line) (string, bool) {
+	for i := len(values) - 1; i >= 0; i-- {
+		if !values[i].negated {
+			continue
+		}
+		if i == len(values)-1 {
+			return negate(values[i].value), true
+		}
+		values = values[i+1:]
+		break
+	}
+	if len(values) == 0 {
+		return "", false
+	}
+	return values[0].value, true
+}
+
+func inMain(l line) bool {
+	return l.section == "main" || strings.HasPrefix(strings.TrimSpace(l.text), "main.")
+}
+
+func negate(value string) string {
+	if isTrue(value) {
+		return "0"
+	}
+	return "1"
+}
+
+// isTrue is bitcoind's InterpretBool: no value is true, and so is every number but 0.
+func isTrue(value string) bool {
+	if value == "" {
+		return true
+	}
+	n, _ := strconv.ParseInt(value, 10, 64)
+	return n != 0
+}
