@@ -1,0 +1,118 @@
+package state
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+var apps = map[string]string{"lnd": "lnd", "bitcoin-ui": "archy-bitcoin-ui", "grafana": "grafana"}
+
+func TestIntentForms(t *testing.T) {
+	tests := map[string]struct {
+		text string
+		// stopped are the apps that the text stops; then what the file says when grafana is stopped too
+		// and when lnd is started again.
+		stopped        []string
+		added, removed string
+	}{
+		"no file":           {"", nil, `["grafana"]`, `["grafana"]`},
+		"array of ids":      {`["lnd"]`, []string{"lnd"}, `["lnd","grafana"]`, `["grafana"]`},
+		"array, container":  {`["archy-bitcoin-ui","lnd"]`, []string{"bitcoin-ui", "lnd"}, `["archy-bitcoin-ui","lnd","grafana"]`, `["archy-bitcoin-ui","grafana"]`},
+		"apps":              {`{"apps":["lnd"],"by":"ui"}`, []string{"lnd"}, `{"apps":["lnd","grafana"],"by":"ui"}`, `{"apps":["grafana"],"by":"ui"}`},
+		"containers":        {`{"containers":["archy-bitcoin-ui","lnd"]}`, []string{"bitcoin-ui", "lnd"}, `{"containers":["archy-bitcoin-ui","lnd","grafana"]}`, `{"containers":["archy-bitcoin-ui","grafana"]}`},
+		"both":              {`{"apps":["lnd"],"containers":["archy-bitcoin-ui","lnd"]}`, []string{"bitcoin-ui", "lnd"}, `{"apps":["lnd","grafana"],"containers":["archy-bitcoin-ui","lnd"]}`, `{"apps":["grafana"],"containers":["archy-bitcoin-ui"]}`},
+		"object of true":    {`{"lnd":true,"bitcoin-ui":false}`, []string{"lnd"}, `{"bitcoin-ui":false,"grafana":true,"lnd":true}`, `{"bitcoin-ui":false,"grafana":true}`},
+		"object of times":   {`{"lnd":"2026-01-02T03:04:05Z"}`, []string{"lnd"}, `{"grafana":"2026-03-01T10:00:00Z","lnd":"2026-01-02T03:04:05Z"}`, `{"grafana":"2026-03-01T10:00:00Z"}`},
+		"object of seconds": {`{"lnd":1767323045}`, []string{"lnd"}, `{"grafana":true,"lnd":1767323045}`, `{"grafana":true}`},
+		"empty array":       {`[]`, nil, `["grafana"]`, `["grafana"]`},
+		"empty object":      {`{}`, nil, `{"grafana":true}`, `{"grafana":true}`},
+		"unknown entries":   {`["gone","lnd"]`, []string{"lnd"}, `["gone","lnd","grafana"]`, `["gone","grafana"]`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			file := s.layout.Host(s.layout.UserStopped())
+			if tt.text != "" {
+				put(t, file, tt.text)
+			}
+			intent, err := s.SyncFlags(apps)
+			if err != nil || intent.Warning != nil {
+				t.Fatal(err, intent.Warning)
+			}
+			var stopped, flags []string
+			for _, app := range []string{"bitcoin-ui", "grafana", "lnd"} {
+				if intent.Stopped(app, apps[app]) {
+					stopped = append(stopped, app)
+					flags = append(flags, apps[app])
+				}
+			}
+			if !slices.Equal(stopped, tt.stopped) {
+				t.Errorf("stopped %v, want %v", stopped, tt.stopped)
+			}
+			if got := names(t, s.host("state/stopped")); !slices.Equal(got, append([]string{}, flags...)) {
+				t.Errorf("flags %v, want %v", got, flags)
+			}
+			for _, step := range []struct {
+				app     string
+				stopped bool
+				want    string
+			}{{"grafana", true, tt.added}, {"grafana", true, tt.added}, {"lnd", false, tt.removed}} {
+				if err := s.SetStopped(step.app, apps[step.app], step.stopped, apps); err != nil {
+					t.Fatal(err)
+				}
+				if got := strings.TrimSpace(get(t, file)); got != step.want {
+					t.Errorf("after %s stopped=%v:\n got %s\nwant %s", step.app, step.stopped, got, step.want)
+				}
+			}
+			if got := names(t, s.host("state/stopped")); slices.Contains(got, "lnd") || !slices.Contains(got, "grafana") {
+				t.Errorf("flags at the end: %v", got)
+			}
+		})
+	}
+}
+
+func TestSyncFlagsFollowsTheFile(t *testing.T) {
+	s := newStore(t)
+	put(t, s.layout.Host(s.layout.UserStopped()), `["lnd"]`)
+	put(t, s.host("state/stopped/grafana"), "")
+	// Its manifest does not load at the moment: that is no reason to start it at the next boot.
+	put(t, s.host("state/stopped/broken-app"), "")
+	if _, err := s.SyncFlags(apps); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, s.host("state/stopped")); !slices.Equal(got, []string{"broken-app", "lnd"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestUnreadableIntentLeavesTheFlagsInForce(t *testing.T) {
+	for _, text := range []string{``, `["lnd"`, `null`, `7`, `{"lnd":"soon"}`, `[1]`, `{"lnd":{"a":1}}`} {
+		s := newStore(t)
+		file := s.layout.Host(s.layout.UserStopped())
+		put(t, file, text)
+		put(t, s.host("state/stopped/archy-bitcoin-ui"), "")
+		intent, err := s.SyncFlags(apps)
+		if err != nil || intent.Warning == nil || !strings.HasPrefix(intent.Warning.Error(), "/var/lib/archipelago/user-stopped.json: ") {
+			t.Errorf("%q: %v, %v", text, err, intent.Warning)
+		}
+		if !intent.Stopped("bitcoin-ui", "archy-bitcoin-ui") || intent.Stopped("lnd", "lnd") {
+			t.Errorf("%q: the flags are not in force", text)
+		}
+		if get(t, file) != text || len(names(t, s.host("state/stopped"))) != 1 {
+			t.Errorf("%q: something was changed", text)
+		}
+		if p := s.ReadAll().Problems; len(p) != 1 {
+			t.Errorf("%q: problems %v", text, p)
+		}
+		if err := s.SetStopped("lnd", "lnd", true, apps); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSpace(get(t, file)); got != `["bitcoin-ui","lnd"]` {
+			t.Errorf("%q: new file %s", text, got)
+		}
+		if got := get(t, file+".unreadable-20260301T100000Z"); got != text {
+			t.Errorf("%q: kept aside %q", text, got)
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package state
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Image is one image that archy pulled, loaded or built; only these may ever be pruned.
+type Image struct {
+	Ref string    `json:"ref"`
+	ID  string    `json:"id"`
+	App string    `json:"app"`
+	At  time.Time `json:"at"`
+}
+
+// Ledger lists the images that archy brought to the node: state/images.json.
+type Ledger struct {
+	Schema int     `json:"schema"`
+	Images []Image `json:"images"`
+}
+
+// Add notes an image, in place of an older entry of the same reference and id.
+func (l *Ledger) Add(i Image) {
+	l.Images = slices.DeleteFunc(l.Images, func(o Image) bool { return o.Ref == i.Ref && o.ID == i.ID })
+	l.Images = append(l.Images, i)
+	slices.SortStableFunc(l.Images, func(a, b Image) int { return cmp.Compare(a.Ref, b.Ref) })
+}
+
+// ReadLedger reads the image ledger; an absent one is empty.
+func (s *Store) ReadLedger() (Ledger, error) {
+	var l Ledger
+	if _, err := s.read(s.layout.State("images.json"), &l); err != nil {
+		return Ledger{}, err
+	}
+	return l, nil
+}
+
+// AddImage notes an image in the ledger. Apps that are worked on side by side may call it at once.
+func (s *Store) AddImage(i Image) error {
+	s.ledger.Lock()
+	defer s.ledger.Unlock()
+	path := s.layout.State("images.json")
+	l, err := s.ReadLedger()
+	if err := s.replaceable(path, err); err != nil {
+		return err
+	}
+	l.Schema = Schema
+	l.Add(i)
+	return s.writeJSON(path, l)
+}

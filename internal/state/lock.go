@@ -1,0 +1,168 @@
+package state
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"git.tx1138.com/lfg2025/archy/internal/node"
+)
+
+// AppLockWait is how long a full pass waits for an app that another command works on.
+const AppLockWait = 5 * time.Second
+
+const lockPoll = 50 * time.Millisecond
+
+// Locks are the advisory locks of a node, flock(2) on files that are never deleted; the kernel releases
+// them when a process dies.
+type Locks struct {
+	layout node.Layout
+	now    func() time.Time
+}
+
+// NewLocks returns the locks of the node with this layout. Nothing is opened.
+func NewLocks(l node.Layout) *Locks { return &Locks{layout: l, now: time.Now} }
+
+// Lock is a lock that is held.
+type Lock struct{ f *flock.Flock }
+
+// Release gives the lock back. It is safe on nil and a second time.
+func (l *Lock) Release() {
+	if l != nil {
+		_ = l.f.Unlock()
+	}
+}
+
+// Holder is who holds a lock.
+type Holder struct {
+	PID       int       `json:"pid"`
+	Command   string    `json:"command"`
+	StartedAt time.Time `json:"started_at"`
+}
+
+// ErrLocked says that the lock was not free within the wait. Holder.PID is 0 when the holder is unknown.
+type ErrLocked struct {
+	Path   string
+	Holder Holder
+}
+
+func (e ErrLocked) Error() string {
+	if e.Holder.PID == 0 {
+		return e.Path + " is locked by another run"
+	}
+	return fmt.Sprintf("%s is locked by %q (pid %d, since %s)", e.Path, e.Holder.Command, e.Holder.PID,
+		e.Holder.StartedAt.UTC().Format(time.RFC3339))
+}
+
+// NodeShared is held by every command that changes something. wait 0 tries once.
+func (l *Locks) NodeShared(ctx context.Context, wait time.Duration) (*Lock, error) {
+	return l.take(ctx, "node.lock", wait, (*flock.Flock).TryRLockContext)
+}
+
+// NodeExclusive is held by first boot, a full heal and the verification of an update.
+func (l *Locks) NodeExclusive(ctx context.Context, wait time.Duration) (*Lock, error) {
+	return l.take(ctx, "node.lock", wait, (*flock.Flock).TryLockContext)
+}
+
+// Reconcile is held by a full pass.
+func (l *Locks) Reconcile(ctx context.Context, wait time.Duration) (*Lock, error) {
+	return l.take(ctx, "reconcile.lock", wait, (*flock.Flock).TryLockContext)
+}
+
+// App is held during any change to that app.
+func (l *Locks) App(ctx context.Context, id string, wait time.Duration) (*Lock, error) {
+	return l.take(ctx, "app-"+id+".lock", wait, (*flock.Flock).TryLockContext)
+}
+
+type tryLock func(*flock.Flock, context.Context, time.Duration) (bool, error)
+
+// take returns ErrLocked when the lock is not free in time, and the context's error when that ends first.
+func (l *Locks) take(ctx context.Context, name string, wait time.Duration, try tryLock) (*Lock, error) {
+	path := filepath.Join(l.layout.LockDir, name)
+	host := l.layout.Host(path)
+	if err := prepare(host); err != nil {
+		return nil, fmt.Errorf("%s: %w; systemd-tmpfiles --create makes the directory", path, bare(err))
+	}
+	f := flock.New(host, flock.SetPermissions(0o644))
+	limited, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	ok, err := try(f, limited, lockPoll)
+	if !ok && wait <= 0 && ctx.Err() == nil {
+		// A context that is over from the start is not tried at all.
+		ok, err = tryOnce(f, try)
+	}
+	switch {
+	case ok:
+		l.sign(host)
+		return &Lock{f}, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil && !errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("%s: %w", path, bare(err))
+	}
+	return nil, ErrLocked{Path: path, Holder: holder(host)}
+}
+
+func tryOnce(f *flock.Flock, try tryLock) (bool, error) {
+	once, cancel := context.WithTimeout(context.Background(), lockPoll/2)
+	defer cancel()
+	return try(f, once, lockPoll)
+}
+
+// prepare makes the directory and the file, both for the service user even when root comes first: a lock
+// file of root would keep the service user out.
+func prepare(path string) error {
+	if err := mkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return inheritOwner(f, filepath.Dir(path))
+}
+
+// sign writes who holds the lock, for the message of the next one. It does not matter to the lock itself.
+func (l *Locks) sign(path string) {
+	data, err := json.Marshal(Holder{PID: os.Getpid(), Command: commandLine(), StartedAt: l.now().UTC().Truncate(time.Second)})
+	if err == nil {
+		_ = os.WriteFile(path, append(data, '\n'), 0o644)
+	}
+}
+
+// commandLine is the program and its verb, never the whole arguments.
+func commandLine() string {
+	words := []string{filepath.Base(os.Args[0])}
+	for _, arg := range os.Args[1:] {
+		if strings.HasPrefix(arg, "-") || len(words) == 3 {
+			break
+		}
+		words = append(words, arg)
+	}
+	return strings.Join(words, " ")
+}
+
+// holder reads who signed last, and forgets it when that process is gone (a shared lock has several).
+func holder(path string) Holder {
+	var h Holder
+	data, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(data, &h) != nil {
+		return Holder{}
+	}
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", h.PID)); err != nil {
+		return Holder{}
+	}
+	return h
+}

@@ -1,0 +1,142 @@
+package state
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/node"
+)
+
+func locksBelow(root string) *Locks {
+	return NewLocks(node.NewLayout(root, node.Default(), node.DefaultUser("archipelago")))
+}
+
+// TestHoldLock is the other process of the tests below: it takes the lock named in the environment, says
+// so, and holds it until it is killed.
+func TestHoldLock(t *testing.T) {
+	root, name := os.Getenv("ARCHY_TEST_LOCK_ROOT"), os.Getenv("ARCHY_TEST_LOCK")
+	if root == "" {
+		return
+	}
+	l := locksBelow(root)
+	take := map[string]func(context.Context, time.Duration) (*Lock, error){"shared": l.NodeShared, "exclusive": l.NodeExclusive, "reconcile": l.Reconcile}[name]
+	if _, err := take(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	os.Stdout.WriteString("held\n")
+	time.Sleep(time.Minute)
+}
+
+// holdElsewhere holds a lock in another process until release.
+func holdElsewhere(t *testing.T, root, name string) (pid int, release func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestHoldLock$")
+	cmd.Env = append(os.Environ(), "ARCHY_TEST_LOCK_ROOT="+root, "ARCHY_TEST_LOCK="+name)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	t.Cleanup(release)
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "held\n" {
+		t.Fatal(line, err)
+	}
+	return cmd.Process.Pid, release
+}
+
+func TestLockedNamesTheHolder(t *testing.T) {
+	root := t.TempDir()
+	pid, kill := holdElsewhere(t, root, "exclusive")
+	_, err := locksBelow(root).NodeShared(t.Context(), 0)
+	var locked ErrLocked
+	if !errors.As(err, &locked) || locked.Holder.PID != pid || locked.Path != "/run/archy/node.lock" {
+		t.Fatalf("%+v, %v; holder is %d", locked, err, pid)
+	}
+	if !strings.Contains(err.Error(), "state.test") || strings.Contains(err.Error(), root) {
+		t.Errorf("message: %v", err)
+	}
+	kill()
+	lock, err := locksBelow(root).NodeShared(t.Context(), 0)
+	if err != nil {
+		t.Fatalf("the kernel must have released it: %v", err)
+	}
+	lock.Release()
+}
+
+func TestLockIsTakenOverWhenItGetsFree(t *testing.T) {
+	root := t.TempDir()
+	_, kill := holdElsewhere(t, root, "reconcile")
+	time.AfterFunc(200*time.Millisecond, kill)
+	start := time.Now()
+	lock, err := locksBelow(root).Reconcile(t.Context(), 10*time.Second)
+	if err != nil || time.Since(start) < 100*time.Millisecond {
+		t.Fatalf("%v after %s", err, time.Since(start))
+	}
+	lock.Release()
+	lock.Release()
+}
+
+func TestLockWaitEnds(t *testing.T) {
+	root := t.TempDir()
+	holdElsewhere(t, root, "shared")
+	l := locksBelow(root)
+	both, err := l.NodeShared(t.Context(), 0)
+	if err != nil {
+		t.Fatalf("two shared holders: %v", err)
+	}
+	both.Release()
+	start := time.Now()
+	var locked ErrLocked
+	if _, err := l.NodeExclusive(t.Context(), 150*time.Millisecond); !errors.As(err, &locked) {
+		t.Errorf("got %v", err)
+	}
+	if waited := time.Since(start); waited < 150*time.Millisecond || waited > 5*time.Second {
+		t.Errorf("waited %s", waited)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := l.NodeExclusive(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &locked) {
+		t.Errorf("an interrupted wait is not a locked node: %v", err)
+	}
+}
+
+func TestAppLocksAreSeparate(t *testing.T) {
+	l := locksBelow(t.TempDir())
+	a, err := l.App(t.Context(), "lnd", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := l.App(t.Context(), "grafana", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.App(t.Context(), "lnd", 0); err == nil {
+		t.Error("the same app twice in one process")
+	}
+	a.Release()
+	b.Release()
+	if got := names(t, l.layout.Host("/run/archy")); len(got) != 2 {
+		t.Errorf("lock files must stay: %v", got)
+	}
+}
+
+func TestLockWithoutADirectory(t *testing.T) {
+	root := t.TempDir()
+	put(t, filepath.Join(root, "run"), "a file")
+	_, err := locksBelow(root).Reconcile(t.Context(), 0)
+	var locked ErrLocked
+	if err == nil || errors.As(err, &locked) || !strings.Contains(err.Error(), "/run/archy/reconcile.lock") {
+		t.Errorf("got %v", err)
+	}
+}
