@@ -1,0 +1,66 @@
+package podman_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"git.tx1138.com/lfg2025/archy/internal/command"
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+)
+
+// recorder keeps what it is asked to run and answers with err.
+type recorder struct {
+	cmd   command.Cmd
+	stdin string
+	err   error
+}
+
+func (r *recorder) Run(_ context.Context, cmd command.Cmd) (command.Result, error) {
+	r.cmd = cmd
+	if cmd.Stdin != nil {
+		text, _ := io.ReadAll(cmd.Stdin)
+		r.stdin = string(text)
+	}
+	return command.Result{Stdout: []byte("content")}, r.err
+}
+
+func TestCLI(t *testing.T) {
+	ctx := context.Background()
+	for want, call := range map[string]func(podman.CLI) error{
+		"podman unshare chown -h -- 101:101 /data/bitcoin": func(c podman.CLI) error { return c.Chown(ctx, "/data/bitcoin", 101, 101) },
+		"podman unshare cat -- /data/f":                    func(c podman.CLI) error { _, err := c.ReadFile(ctx, "/data/f"); return err },
+		"podman unshare /bin/archy internal write-file --path /data/f --mode 0600 --size 11": func(c podman.CLI) error {
+			return c.WriteFile(ctx, "/data/f", 0o600, []byte("marker-4411"))
+		},
+		"systemd-run --user --scope --collect --quiet --slice=app.slice -- podman start lnd": func(c podman.CLI) error { return c.StartInScope(ctx, "lnd") },
+	} {
+		r := &recorder{}
+		if err := call(podman.CLI{Runner: r, Self: "/bin/archy"}); err != nil {
+			t.Errorf("%s: %v", want, err)
+		}
+		if got := strings.Join(r.cmd.Argv, " "); got != want {
+			t.Errorf("ran  %s\nwant %s", got, want)
+		}
+		if r.cmd.Limit <= 0 {
+			t.Errorf("%s: no limit", want)
+		}
+		if strings.Contains(want, "write-file") && r.stdin != "marker-4411" {
+			t.Errorf("%s: stdin %q", want, r.stdin)
+		}
+	}
+}
+
+func TestReadFileAbsent(t *testing.T) {
+	missing := &command.ExitError{Argv: []string{"podman"}, Code: 1, Stderr: "cat: /data/f: No such file or directory"}
+	if _, err := (podman.CLI{Runner: &recorder{err: missing}}).ReadFile(context.Background(), "/data/f"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+	denied := &command.ExitError{Argv: []string{"podman"}, Code: 1, Stderr: "cat: /data/f: Permission denied"}
+	if _, err := (podman.CLI{Runner: &recorder{err: denied}}).ReadFile(context.Background(), "/data/f"); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,7 @@
+package podmantest
+
+import "testing"
+
+func TestFakeKeepsContract(t *testing.T) {
+	Contract(t, NewFake)
+}
