@@ -1,0 +1,546 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/secrets"
+	"git.tx1138.com/lfg2025/archy/internal/spec"
+	"git.tx1138.com/lfg2025/archy/internal/state"
+	"git.tx1138.com/lfg2025/archy/internal/systemd"
+)
+
+// Engine is what a pass needs of podman.
+type Engine interface {
+	List(ctx context.Context) ([]podman.Container, error)
+	Inspect(ctx context.Context, name string) (podman.Inspect, error)
+	Images(ctx context.Context) (map[string]podman.Image, error)
+	ImageID(ctx context.Context, ref string) (string, error)
+	Pull(ctx context.Context, ref string, progress func(line string)) error
+	Tag(ctx context.Context, source, ref string) error
+	Build(ctx context.Context, contextDir, dockerfile, tag string, pullBase bool, progress func(line string)) error
+	Secrets(ctx context.Context) ([]podman.Secret, error)
+	CreateSecret(ctx context.Context, name string, value []byte, labels map[string]string, replace bool) error
+	Networks(ctx context.Context) ([]podman.Network, error)
+	CreateNetwork(ctx context.Context, n podman.Network) error
+	Stop(ctx context.Context, name string, grace time.Duration) error
+	Unpause(ctx context.Context, name string) error
+	Rename(ctx context.Context, old, name string) error
+	SetRestartPolicy(ctx context.Context, name, policy string) error
+	Remove(ctx context.Context, name string, force bool) error
+	Exec(ctx context.Context, name string, argv []string) (output string, exitCode int, err error)
+	Logs(ctx context.Context, name string, n int) ([]string, error)
+	Healthcheck(ctx context.Context, name string) (string, error)
+	Version(ctx context.Context) (string, error)
+}
+
+// Units is what a pass needs of the service user's systemd.
+type Units interface {
+	Units(ctx context.Context, names []string) (map[string]systemd.Unit, error)
+	Detail(ctx context.Context, name string) (systemd.Detail, error)
+	Restarts(ctx context.Context, names []string) (map[string]int, error)
+	Reload(ctx context.Context) error
+	Start(ctx context.Context, name string, limit time.Duration) error
+	Restart(ctx context.Context, name string, limit time.Duration) error
+	Stop(ctx context.Context, name string, limit time.Duration) error
+	ResetFailed(ctx context.Context, name string) error
+	Journal(ctx context.Context, unit, invocation string, n int) ([]string, error)
+	ContainerLog(ctx context.Context, container string, since time.Time, n int) ([]string, error)
+}
+
+// Disk writes what a pass writes beside archy's own state. Every write is atomic and durable.
+type Disk interface {
+	// MakeDir makes one directory with an owner ("uid:gid", host numbers; "" for the service user).
+	MakeDir(ctx context.Context, path, owner string, mode fs.FileMode) error
+	// WriteFile replaces a derived file and keeps the mode and owner of an existing one.
+	WriteFile(ctx context.Context, op Operation) error
+	WriteUnit(container string, text []byte) error
+	RemoveUnit(container string) error
+	// Sweep removes what runs that were killed have left of files they were writing.
+	Sweep()
+	// CheckUnits finds a unit that makes a daemon-reload dangerous.
+	CheckUnits() error
+	WriteNetworkUnit(n Network) error
+	// CopyInto copies a file of the host (relative to the app's data or to /opt/archipelago) into its container.
+	CopyInto(ctx context.Context, a *App, src, dest string) error
+	// Context gives the directory of a build context, and a function that cleans up after the build.
+	Context(a *App) (dir string, done func(), err error)
+}
+
+// LegacyStarter starts a container that no unit owns, outside archy's own control group.
+type LegacyStarter interface {
+	StartInScope(ctx context.Context, name string) error
+}
+
+// SecretFiles writes drafted secrets.
+type SecretFiles interface {
+	Create(name string, kind secrets.Kind, value, plain secrets.Value) (secrets.Value, bool, error)
+	Take(name string, value secrets.Value) error
+}
+
+// Locker hands out the locks of one app.
+type Locker interface {
+	App(ctx context.Context, id string, wait time.Duration) (*state.Lock, error)
+}
+
+// Records is where archy remembers.
+type Records interface {
+	WriteRecord(r state.Record) error
+	WriteHistory(h state.History) error
+	SavePrevUnit(container string, text []byte) error
+	PrevUnit(container string) (text []byte, found bool, err error)
+	DropPrevUnit(container string) error
+	SaveLegacy(container string, inspect []byte) error
+	AddImage(i state.Image) error
+}
+
+// Timing holds the waits of a pass; the zero value means the defaults.
+type Timing struct {
+	// Alive is how long a changed app must live before its health counts, Settle how long one that was only started.
+	Alive, Settle time.Duration
+	// Poll is the pause between two looks at an app.
+	Poll time.Duration
+	// Lock is how long a pass waits for an app that another command holds.
+	Lock time.Duration
+	// PullPauses are the pauses between the attempts of a pull.
+	PullPauses []time.Duration
+}
+
+// aliveFor is what "started" means of an app.
+const aliveFor = 10 * time.Second
+
+func (t Timing) orDefault() Timing {
+	or := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	or(&t.Alive, aliveFor)
+	or(&t.Settle, 5*time.Second)
+	or(&t.Poll, 300*time.Millisecond)
+	or(&t.Lock, 5*time.Second)
+	if t.PullPauses == nil {
+		t.PullPauses = []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second}
+	}
+	return t
+}
+
+// Event is progress for a person: an operation that began or ended.
+type Event struct {
+	Op   Operation
+	Done bool
+	Err  error
+	Text string
+}
+
+// Applier executes plans.
+type Applier struct {
+	Engine  Engine
+	Units   Units
+	Disk    Disk
+	Legacy  LegacyStarter
+	Secrets SecretFiles
+	Locks   Locker
+	Records Records
+	Mirrors []Mirror
+	Stage   func(ctx context.Context, a *App) Stage
+	// AskHost asks an app whose health check is a request from the host.
+	AskHost func(ctx context.Context, h *spec.Health) bool
+	Now     func() time.Time
+	Report  func(Event)
+	Options Options
+}
+
+// Mirror is a registry that holds copies of images.
+type Mirror struct {
+	Location string
+	Flat     bool
+}
+
+// Apply executes a plan and returns a result for every app in it. A failing app never ends the pass; only a context
+// that ends does, after the operations under way.
+func (x *Applier) Apply(ctx context.Context, w *World, plan Plan) []AppResult {
+	r := newRun(x, w, plan)
+	r.ending = ctx
+	parallel := make(chan struct{}, max(x.Options.MaxParallel, 1))
+	pulls := make(chan struct{}, 2)
+	done := make([]chan struct{}, len(plan.Ops)+1)
+	for i := range done {
+		done[i] = make(chan struct{})
+	}
+	var all sync.WaitGroup
+	for _, op := range plan.Ops {
+		all.Go(func() {
+			defer close(done[op.N])
+			for _, n := range op.After {
+				<-done[n]
+			}
+			slot := parallel
+			if op.Kind == PullImage || op.Kind == BuildImage {
+				slot = pulls
+			}
+			slot <- struct{}{}
+			defer func() { <-slot }()
+			r.do(ctx, op)
+		})
+	}
+	all.Wait()
+	return r.finish(ctx)
+}
+
+// run is one execution of a plan.
+type run struct {
+	*Applier
+	w      *World
+	timing Timing
+	mu     sync.Mutex
+	apps   map[string]*change
+	order  []string
+	// reloadFailed stops every start after a daemon-reload that failed.
+	reloadFailed error
+	failedOps    map[int]bool
+	// wrote are the apps by the number of the operation that has written their unit.
+	wrote map[int]*change
+	// ending ends when the pass is to end: nothing new begins, waits are cut short, what is under way is finished.
+	ending context.Context
+	// stuckAt is the app whose migration could neither be done nor undone.
+	stuckAt string
+}
+
+// change is what a run does to one app.
+type change struct {
+	*App
+	plan    AppPlan
+	result  AppResult
+	record  state.Record
+	history state.History
+	lock    *state.Lock
+	left    int // operations that have not ended
+	began   time.Time
+	// started is when the app's start was asked for: its last words are younger.
+	started time.Time
+	// ended is why nothing more is done to the app in this pass.
+	ended   error
+	changed bool
+	// proved tells that the app has passed a gate in this pass.
+	proved bool
+}
+
+// errStop ends an app's operations without being a failure: it waits, or it is busy.
+var errStop = errors.New("nothing more to do")
+
+func newRun(x *Applier, w *World, plan Plan) *run {
+	r := &run{Applier: x, w: w, timing: x.Options.Timing.orDefault(), apps: map[string]*change{}, failedOps: map[int]bool{}, wrote: map[int]*change{}}
+	for _, p := range plan.Apps {
+		c := &change{App: p.App, plan: p, result: initial(p, w.Now), history: p.History}
+		if p.Record != nil {
+			c.record = *p.Record
+		} else {
+			c.record = state.Record{App: p.ID, Container: p.Container, Owner: state.Quadlet}
+		}
+		r.apps[p.ID] = c
+		r.order = append(r.order, p.ID)
+	}
+	for _, op := range plan.Ops {
+		if c := r.apps[op.App]; c != nil {
+			c.left++
+		}
+	}
+	return r
+}
+
+func (r *run) do(ctx context.Context, op Operation) {
+	if op.Kind == Reload && op.App == "" {
+		r.report(Event{Op: op})
+		err := r.reload(ctx, op)
+		r.report(Event{Op: op, Done: true, Err: err})
+		r.endOp(op, err)
+		return
+	}
+	c := r.apps[op.App]
+	if c == nil {
+		return
+	}
+	if err := r.mayDo(ctx, c, op); err != nil {
+		r.endOp(op, err)
+		return
+	}
+	r.report(Event{Op: op})
+	err := r.execute(r.contextOf(ctx, op), c, op)
+	r.report(Event{Op: op, Done: true, Err: err})
+	r.endOp(op, err)
+}
+
+// contextOf: a pass that is told to end breaks off what can be done again at no cost, and finishes what cannot.
+func (r *run) contextOf(ctx context.Context, op Operation) context.Context {
+	if op.Kind == PullImage || op.Kind == BuildImage {
+		return ctx
+	}
+	return context.WithoutCancel(ctx)
+}
+
+// mayDo says why an operation is not begun: the app failed before, is busy, or the pass is being ended.
+func (r *run) mayDo(ctx context.Context, c *change, op Operation) error {
+	switch {
+	case c.ended != nil:
+		return c.ended
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case r.stuckAt != "" && !r.Options.KeepGoing && r.stuckAt != c.ID:
+		c.result.Action, c.result.Class, c.result.Cause = Left, ClassOK, "not reached: "+r.stuckAt+" needs a person first"
+		return errStop
+	case r.inputFailed(op):
+		return fmt.Errorf("an earlier step for another app failed: %s", op.Object)
+	}
+	if err := r.begin(ctx, c); err != nil {
+		return err
+	}
+	if touchesService(op.Kind) && r.reloadFailed != nil {
+		return r.reloadFailed
+	}
+	return r.needsMet(ctx, c, op)
+}
+
+// inputFailed: an operation that waits for a secret or network of another app cannot go on without it.
+func (r *run) inputFailed(op Operation) bool {
+	if op.Kind != Wait || op.Gate != nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(op.After, func(n int) bool { return r.failedOps[n] })
+}
+
+func touchesService(k Kind) bool {
+	return slices.Contains([]Kind{Start, Restart, Replace, Migrate}, k)
+}
+
+// begin takes the app's lock at its first operation.
+func (r *run) begin(ctx context.Context, c *change) error {
+	if c.lock != nil {
+		return nil
+	}
+	c.began = r.Now()
+	lock, err := r.Locks.App(ctx, c.ID, r.timing.Lock)
+	var locked state.ErrLocked
+	if errors.As(err, &locked) {
+		c.result.Action, c.result.Class, c.result.Cause = Left, ClassOK, "busy: "+locked.Error()
+		c.result.Error = nil
+		return errStop
+	}
+	if err != nil {
+		return err
+	}
+	c.lock = lock
+	if c.Force {
+		c.history.Close() // what fails from here on counts anew
+	}
+	if c.Want == WantRunning && c.plan.installs() {
+		return r.install(c)
+	}
+	return nil
+}
+
+// endOp keeps what an operation's end means for its app.
+func (r *run) endOp(op Operation, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.failedOps[op.N] = true
+	}
+	c := r.apps[op.App]
+	if c == nil {
+		if err != nil {
+			r.reloadFailed = err
+		}
+		return
+	}
+	if op.Kind == WriteUnit && err == nil {
+		r.wrote[op.N] = c
+	}
+	c.left--
+	if err != nil && c.ended == nil {
+		c.ended = err
+		switch {
+		case errors.Is(err, errStop):
+		case errors.Is(err, context.Canceled):
+			c.result.Action, c.result.Class, c.result.Cause, c.result.Error = Left, ClassWaiting, "interrupted; the next pass goes on from here", nil
+		default:
+			c.fail(err)
+		}
+	}
+	if c.left == 0 && c.lock != nil {
+		c.lock.Release()
+	}
+}
+
+// fail turns an error into the app's result, unless the operation has said it better.
+func (c *change) fail(err error) {
+	if c.result.Class == ClassNeedsHuman || c.result.Action == RolledBack {
+		return
+	}
+	c.result.Action, c.result.Class = Failed, ClassFailed
+	if c.result.Error != nil && c.result.Error.Code == "image" && c.Running() {
+		c.result.Action = Left // nothing was touched: what ran goes on
+	}
+	c.result.Cause = strings.TrimSpace(err.Error())
+	if c.result.Error == nil {
+		c.result.Error = &AppError{Code: "failed", Message: c.result.Cause}
+	}
+}
+
+func (r *run) report(e Event) {
+	if r.Report != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.Report(e)
+	}
+}
+
+// finish keeps the histories and returns the results in order.
+func (r *run) finish(ctx context.Context) []AppResult {
+	final := r.look(ctx)
+	var list []AppResult
+	for _, id := range r.order {
+		c := r.apps[id]
+		r.settle(c, final)
+		if err := r.keepHistory(c); err != nil && c.result.Error == nil {
+			c.result.Class, c.result.Error = ClassFailed, &AppError{Code: "state", Message: err.Error()}
+		}
+		if !c.began.IsZero() {
+			c.result.DurationMS = r.Now().Sub(c.began).Milliseconds()
+		}
+		list = append(list, c.result)
+	}
+	return list
+}
+
+// look lists the containers once more when something was changed; the results say what is, not what was.
+func (r *run) look(ctx context.Context) map[string]podman.Container {
+	if !slices.ContainsFunc(slices.Collect(maps.Values(r.apps)), func(c *change) bool { return c.changed }) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	list, err := r.Engine.List(ctx)
+	if err != nil {
+		return nil
+	}
+	out := map[string]podman.Container{}
+	for _, c := range list {
+		out[c.Name] = c
+	}
+	return out
+}
+
+func (r *run) settle(c *change, final map[string]podman.Container) {
+	c.result.Changed = c.changed
+	if !c.changed || final == nil {
+		return
+	}
+	now := *c.App
+	now.Dead, now.Conmon = false, 0
+	now.Service = systemd.Detail{}
+	now.C = nil
+	if got, ok := final[c.Container]; ok {
+		now.C = &got
+		c.result.ContainerID, c.result.Health, c.result.Since = got.ID, got.Health, got.StartedAt
+	}
+	if r.Stage != nil && now.Running() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		now.Stage = r.Stage(ctx, &now)
+		cancel()
+	}
+	c.result.Stage = now.Stage.Text
+	if c.result.Class == ClassOK || c.result.Class == ClassWaiting || c.result.Action == RolledBack {
+		c.result.State = observedState(&now)
+	}
+	c.result.Owner = c.record.Owner
+}
+
+// keepHistory counts what the breaker counts. An app in its desired state with nothing to remember costs no write.
+func (r *run) keepHistory(c *change) error {
+	now := r.Now()
+	h := &c.history
+	h.App = c.ID
+	switch {
+	case c.result.Action == Stopped:
+		h.Close()
+	case c.result.Action == NoOp && c.Running():
+		h.Healthy(now)
+	case c.plan.Row == "4" && c.changed:
+		h.Down() // restarted for its health: it gets the whole patience once more
+	case c.result.State == podman.HealthUnhealthy, settles(c.result.State):
+		h.Unhealthy(now)
+	case !c.Running():
+		h.Down()
+	}
+	if c.changed && h.BootAttempt(r.w.BootID) {
+		h.UseBootAttempt(r.w.BootID)
+	}
+	if c.C == nil || c.Managed() && r.w.Now.Sub(c.C.StartedAt) <= state.HealthyReset { // only then systemd was asked
+		h.CountAutoRestarts(now, c.Service.NRestarts)
+	}
+	if r.dependencyCameUp(c) {
+		h.DependencyReady()
+	}
+	if c.plan.Counted && c.changed {
+		h.Count(now, countedAs(c.result.Action))
+	}
+	if c.Want == WantRunning && !c.Running() && h.ShouldOpen(now) {
+		h.Open(now, r.w.BootID, "too many failures in 30 minutes")
+	}
+	r.reportBreaker(c, now)
+	return errors.Join(r.Records.WriteHistory(*h), r.refreshPeers(c))
+}
+
+// dependencyCameUp: what the app failed at may have been the app that it needs, and that one is up again.
+func (r *run) dependencyCameUp(c *change) bool {
+	return slices.ContainsFunc(c.Needs, func(n Need) bool {
+		d := r.apps[n.App]
+		return d != nil && d.changed && d.ended == nil && !d.Running()
+	})
+}
+
+// reportBreaker lets an open breaker be an error line when it opens and then once an hour; the table shows it always.
+func (r *run) reportBreaker(c *change, now time.Time) {
+	switch {
+	case !c.history.IsOpen() || c.result.Error == nil:
+	case c.history.ReportDue(now):
+		c.history.Reported(now)
+	default:
+		c.result.Repeated = true
+	}
+}
+
+// settles tells that a container is between two states; one that stays there for more than a pass is repaired.
+func settles(st string) bool { return st == podman.StateUnknown || st == podman.StateRemoving }
+
+// refreshPeers notes that a peer is another container at the same address, so that the next pass need not ask again.
+func (r *run) refreshPeers(c *change) error {
+	if len(c.SamePeers) == 0 || c.changed || c.record.Op != nil {
+		return nil
+	}
+	for id, container := range c.SamePeers {
+		c.record.PeerIDs[id] = container
+	}
+	return r.Records.WriteRecord(c.record)
+}
+
+func countedAs(a Action) string {
+	switch a {
+	case Recreated:
+		return state.EventRecreated
+	case Restarted:
+		return state.EventHealthRestart
+	}
+	return state.EventDied
+}

@@ -1,0 +1,362 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/spec"
+	"git.tx1138.com/lfg2025/archy/internal/state"
+)
+
+// inspectLegacy reads how an adopted container was made, and what a move to a unit would take over.
+func (ob *observation) inspectLegacy(ctx context.Context, a *App) {
+	got, err := ob.Engine.Inspect(ctx, a.C.Name)
+	if err != nil {
+		ob.w.Warnings = append(ob.w.Warnings, fmt.Sprintf("adopted container %s: %v", a.C.Name, err))
+		return
+	}
+	a.Inspect = &got
+	a.Pins = ob.pins(a, got)
+}
+
+// compareLegacy lists how an adopted container differs from the wanted one, field by field, and whether a move to a unit
+// is safe.
+func (ob *observation) compareLegacy(a *App) {
+	if a.Inspect == nil {
+		return
+	}
+	a.Drift = compare(a.Spec, *a.Inspect)
+	a.MigrationFault = ob.migrationFault(a)
+}
+
+// pins are what a migration keeps of the old container: published ports that the manifest lacks, and where its data lie.
+func (ob *observation) pins(a *App, in podman.Inspect) state.Pinned {
+	var p state.Pinned
+	if a.Record != nil {
+		p = a.Record.Pinned
+	}
+	p.ExtraPorts, p.Volumes = nil, nil
+	wanted := map[string]bool{}
+	for _, w := range a.Manifest.Ports {
+		wanted[fmt.Sprintf("%d/%s", w.Host, w.Protocol)] = true
+	}
+	for _, q := range in.Ports {
+		if !wanted[fmt.Sprintf("%d/%s", q.HostPort, q.Protocol)] && !ob.portOwned(a.ID, q.HostPort, q.Protocol) && q.HostPort > 0 {
+			p.ExtraPorts = append(p.ExtraPorts, state.PinnedPort{HostIP: anyAddress(q.HostIP), Host: q.HostPort, Container: q.ContainerPort, Protocol: q.Protocol})
+		}
+	}
+	for _, v := range a.Manifest.Volumes {
+		if m, ok := bindAt(in, v.Target); ok && v.Type == "bind" && path.Clean(m.Source) != path.Clean(v.Source) {
+			p.Volumes = append(p.Volumes, state.PinnedVolume{Source: m.Source, Target: v.Target})
+		}
+	}
+	return p
+}
+
+// portOwned tells that another app's manifest publishes the port.
+func (ob *observation) portOwned(self string, port int, protocol string) bool {
+	for id, app := range ob.Set.Apps {
+		if id == self || ob.wants[id].Want == WantNone {
+			continue
+		}
+		for _, p := range app.Ports {
+			if p.Host == port && p.Protocol == protocol {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func bindAt(in podman.Inspect, target string) (podman.Mount, bool) {
+	for _, m := range in.Mounts {
+		if m.Type == "bind" && path.Clean(m.Target) == path.Clean(target) {
+			return m, true
+		}
+	}
+	return podman.Mount{}, false
+}
+
+// migrationFault refuses a move that would change where data live, or with which passwords they are opened.
+func (ob *observation) migrationFault(a *App) *Fault {
+	for _, m := range a.Inspect.Mounts {
+		if m.Type == "bind" && !a.mounts(m.Target) && !slices.Contains(ob.Options.DropMounts, m.Target) {
+			return &Fault{Code: "mount", Text: fmt.Sprintf("the container mounts %s at %s and the manifest does not", m.Source, m.Target),
+				Hint: "add it to a local manifest, or give it up: archy adopt --migrate " + a.ID + " --drop-mount " + m.Target}
+		}
+	}
+	env := a.Inspect.Env.Map()
+	for _, s := range a.Spec.Secrets {
+		if have, ok := env[s.Key]; ok && have != s.Value.Reveal() && !ob.Options.TakeContainerSecret {
+			return &Fault{Code: "secret", Text: fmt.Sprintf("%s of the container differs from its secret file", s.Key),
+				Hint: "take the container's value (the file is kept as .bak): archy adopt --migrate " + a.ID + " --take-container-secret"}
+		}
+	}
+	return nil
+}
+
+// mounts tells that the wanted container has something at the target.
+func (a *App) mounts(target string) bool {
+	at := func(t string) bool { return path.Clean(t) == path.Clean(target) }
+	return slices.ContainsFunc(a.Spec.Mounts, func(m spec.Mount) bool { return at(m.Target) }) ||
+		slices.ContainsFunc(a.Spec.Tmpfs, func(t spec.Tmpfs) bool { return at(t.Target) }) ||
+		slices.ContainsFunc(a.Spec.SecretMounts, func(m spec.SecretMount) bool { return at(m.Target) })
+}
+
+// compare lists the drift of a container that archy did not make. Values of secrets read "hidden".
+func compare(c spec.Container, in podman.Inspect) []Drift {
+	var d differ
+	d.text("image", in.Image, c.Image)
+	d.set("ports", wantedPorts(c), havePorts(in))
+	d.env(c, in)
+	d.set("mounts", wantedMounts(c), haveMounts(in))
+	d.number("memory", in.Memory, c.Memory)
+	d.text("cpus", cpuText(haveCPUs(in)), cpuText(c.CPUs))
+	d.user(c, in)
+	d.set("caps", c.CapAdd, haveCaps(in))
+	d.flag("read-only", in.ReadOnly, c.ReadOnly)
+	d.set("networks", wantedNetworks(c), haveNetworks(in))
+	d.set("add-host", hostNames(c.AddHosts), hostNames(in.ExtraHosts))
+	d.command(c, in)
+	d.text("health", haveHealth(in), wantedHealth(c))
+	d.number("stop-grace", int64(in.StopTimeout.Seconds()), int64(c.StopGrace))
+	if in.RestartPolicy != "" && in.RestartPolicy != "no" {
+		d.list = append(d.list, Drift{Dimension: "restart", Have: in.RestartPolicy, Want: "systemd"})
+	}
+	return d.list
+}
+
+type differ struct{ list []Drift }
+
+func (d *differ) text(dimension, have, want string) {
+	if have != want {
+		d.list = append(d.list, Drift{dimension, orNone(have), orNone(want)})
+	}
+}
+
+func (d *differ) number(dimension string, have, want int64) {
+	d.text(dimension, numberText(have), numberText(want))
+}
+
+func numberText(n int64) string {
+	if n <= 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func (d *differ) flag(dimension string, have, want bool) {
+	d.text(dimension, strconv.FormatBool(have), strconv.FormatBool(want))
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// set compares without order and prints what is too many and too few.
+func (d *differ) set(dimension string, want, have []string) {
+	more, fewer := missingFrom(want, have, "+"), missingFrom(have, want, "-")
+	if len(more)+len(fewer) > 0 {
+		d.list = append(d.list, Drift{Dimension: dimension, Have: strings.Join(more, " "), Want: strings.Join(fewer, " ")})
+	}
+}
+
+// missingFrom lists, with a sign, what one list has and the other lacks.
+func missingFrom(lacks, has []string, sign string) []string {
+	var out []string
+	for _, h := range slices.Sorted(slices.Values(has)) {
+		if !slices.Contains(lacks, h) {
+			out = append(out, sign+h)
+		}
+	}
+	return out
+}
+
+// bracketed is a drift as a list of them reads best: ports (+18080:8080 -8080:8080), memory (none -> 1073741824).
+func (d Drift) bracketed() string {
+	switch {
+	case strings.HasPrefix(d.Have, "+") || strings.HasPrefix(d.Want, "-"):
+		return d.Dimension + " (" + strings.TrimSpace(d.Have+" "+d.Want) + ")"
+	case d.Have == "" && d.Want == "":
+		return d.Dimension
+	}
+	return d.Dimension + " (" + orNone(d.Have) + " -> " + orNone(d.Want) + ")"
+}
+
+// env compares the manifest's keys only: an image's own variables are no drift.
+func (d *differ) env(c spec.Container, in podman.Inspect) {
+	have := in.Env.Map()
+	for _, k := range slices.Sorted(maps.Keys(c.Env)) {
+		if have[k] != c.Env[k] {
+			d.list = append(d.list, Drift{"env " + k, orNone(have[k]), c.Env[k]})
+		}
+	}
+	for _, s := range c.Secrets {
+		if v, ok := have[s.Key]; !ok || v != s.Value.Reveal() {
+			d.list = append(d.list, Drift{"env " + s.Key, "hidden", "hidden"})
+		}
+	}
+}
+
+func (d *differ) user(c spec.Container, in podman.Inspect) {
+	if c.User == "" {
+		return // the image's own
+	}
+	have := in.User
+	if have == "" {
+		have = "0:0"
+	}
+	d.text("user", strings.TrimSuffix(have, ":0"), strings.TrimSuffix(c.User, ":0"))
+}
+
+func (d *differ) command(c spec.Container, in podman.Inspect) {
+	if len(c.Entrypoint) > 0 && !slices.Equal(c.Entrypoint, in.Entrypoint) {
+		d.list = append(d.list, Drift{Dimension: "entrypoint", Have: strings.Join(in.Entrypoint, " "), Want: strings.Join(c.Entrypoint, " ")})
+	}
+	if len(c.Command) > 0 && !slices.Equal(c.Command, in.Cmd) {
+		d.list = append(d.list, Drift{Dimension: "command", Have: "other arguments", Want: "those of the manifest"})
+	}
+}
+
+func wantedPorts(c spec.Container) []string {
+	var out []string
+	for _, p := range c.Ports {
+		out = append(out, portText(p.HostIP, p.Host, p.Container, p.Protocol))
+	}
+	return out
+}
+
+func havePorts(in podman.Inspect) []string {
+	var out []string
+	for _, p := range in.Ports {
+		out = append(out, portText(p.HostIP, p.HostPort, p.ContainerPort, p.Protocol))
+	}
+	return out
+}
+
+func portText(ip string, host, container int, protocol string) string {
+	text := fmt.Sprintf("%d:%d", host, container)
+	if ip = anyAddress(ip); ip != "" {
+		text = ip + ":" + text
+	}
+	if protocol != "tcp" && protocol != "" {
+		text += "/" + protocol
+	}
+	return text
+}
+
+func anyAddress(ip string) string {
+	if ip == "0.0.0.0" || ip == "::" {
+		return ""
+	}
+	return ip
+}
+
+// portWords are the ports of an app for a table; an app on the host's network listens on those of its manifest.
+func portWords(a *App) []string {
+	if a.Spec.Network != "host" || a.Manifest == nil {
+		return wantedPorts(a.Spec)
+	}
+	var out []string
+	for _, p := range a.Manifest.Ports {
+		out = append(out, portText(p.Bind, p.Host, p.Host, p.Protocol))
+	}
+	return out
+}
+
+func wantedMounts(c spec.Container) []string {
+	var out []string
+	for _, m := range c.Mounts {
+		out = append(out, m.Source+":"+m.Target)
+	}
+	return out
+}
+
+func haveMounts(in podman.Inspect) []string {
+	var out []string
+	for _, m := range in.Mounts {
+		switch m.Type {
+		case "bind":
+			out = append(out, m.Source+":"+m.Target)
+		case "volume":
+			if len(m.Name) != 64 { // an anonymous volume of the image
+				out = append(out, m.Name+":"+m.Target)
+			}
+		}
+	}
+	return out
+}
+
+func haveCPUs(in podman.Inspect) float64 {
+	switch {
+	case in.NanoCPUs > 0:
+		return float64(in.NanoCPUs) / 1e9
+	case in.CPUQuota > 0 && in.CPUPeriod > 0:
+		return float64(in.CPUQuota) / float64(in.CPUPeriod)
+	}
+	return 0
+}
+
+func cpuText(n float64) string {
+	if n <= 0 {
+		return ""
+	}
+	return strconv.FormatFloat(n, 'g', -1, 64)
+}
+
+func haveCaps(in podman.Inspect) []string {
+	var out []string
+	for _, c := range in.EffectiveCaps {
+		out = append(out, strings.TrimPrefix(c, "CAP_"))
+	}
+	return out
+}
+
+func wantedNetworks(c spec.Container) []string {
+	if c.Network == "" {
+		return []string{"archy-net"}
+	}
+	return []string{c.Network}
+}
+
+func haveNetworks(in podman.Inspect) []string {
+	if names := sortedKeys(in.Networks); len(names) > 0 && in.NetworkMode != "host" && in.NetworkMode != "pasta" {
+		return names
+	}
+	return []string{in.NetworkMode}
+}
+
+func hostNames(list []string) []string {
+	var out []string
+	for _, h := range list {
+		name, _, _ := strings.Cut(h, ":")
+		out = append(out, name)
+	}
+	return out
+}
+
+func wantedHealth(c spec.Container) string {
+	switch {
+	case c.Health == nil || c.Health.HostHTTP != "":
+		return ""
+	case c.Health.Cmd != "":
+		return c.Health.Cmd
+	}
+	return strings.Join(c.Health.Argv, " ")
+}
+
+func haveHealth(in podman.Inspect) string {
+	if in.Healthcheck == nil || len(in.Healthcheck.Test) == 0 || in.Healthcheck.Test[0] == "NONE" {
+		return ""
+	}
+	return strings.Join(in.Healthcheck.Test[1:], " ")
+}

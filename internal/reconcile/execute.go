@@ -1,0 +1,612 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/secrets"
+	"git.tx1138.com/lfg2025/archy/internal/spec"
+	"git.tx1138.com/lfg2025/archy/internal/state"
+	"git.tx1138.com/lfg2025/archy/internal/systemd"
+)
+
+// execute does one operation.
+func (r *run) execute(ctx context.Context, c *change, op Operation) error {
+	switch op.Kind {
+	case Adopt:
+		return r.adopt(c)
+	case MakeDirectory:
+		return r.Disk.MakeDir(ctx, op.Path, op.Owner, op.Mode)
+	case WriteSecret:
+		return r.writeSecret(op)
+	case WriteFile:
+		return r.writeFile(ctx, c, op)
+	case SetSecret:
+		return r.setSecret(ctx, c, op)
+	case CreateNetwork:
+		return r.createNetwork(ctx, op)
+	case PullImage, BuildImage:
+		return r.image(ctx, c, op)
+	case WriteUnit:
+		return r.writeUnit(c, op)
+	case Reload:
+		return r.reload(ctx, op)
+	case RemoveUnit:
+		c.changed = true
+		return r.Disk.RemoveUnit(c.Container)
+	case Start, Restart:
+		return r.start(ctx, c, op)
+	case Replace:
+		return r.replace(ctx, c, op)
+	case RollBack:
+		return r.rollBack(ctx, c, c.record.Op.Reason)
+	case Stop:
+		return r.stop(ctx, c)
+	case Unpause:
+		return r.unpause(ctx, c)
+	case StartLegacy:
+		return r.startLegacy(ctx, c, op)
+	case Migrate:
+		return r.migrate(ctx, c, op)
+	case Wait:
+		return r.wait(ctx, c, op)
+	case RemoveOld:
+		return r.removeContainer(ctx, c, op)
+	case RunHooks:
+		return r.hooks(ctx, c)
+	}
+	return fmt.Errorf("operation %q is not known", op.Kind)
+}
+
+// adopt writes an install record and nothing else.
+func (r *run) adopt(c *change) error {
+	c.record.Owner, c.record.Installed, c.record.By = state.Legacy, true, state.ByAdopt
+	c.record.InstalledAt, c.record.RemovedAt = r.Now().UTC(), time.Time{}
+	c.record.Image, c.record.ImageID = c.C.Image, c.C.ImageID
+	c.changed = true
+	return r.Records.WriteRecord(c.record)
+}
+
+func (r *run) writeSecret(op Operation) error {
+	if op.Secret.Take {
+		return r.Secrets.Take(op.Secret.Name, op.Secret.Value)
+	}
+	v, _, err := r.Secrets.Create(op.Secret.Name, secrets.Kind(op.Secret.Kind), op.Secret.Value, op.Secret.Plain)
+	if err == nil && !v.Equal(op.Secret.Value) {
+		// Somebody else was faster and everything in this plan was computed with our draft.
+		return fmt.Errorf("secret %s was made by somebody else meanwhile; the next pass uses it", op.Secret.Name)
+	}
+	return err
+}
+
+// writeFile replaces a derived file. A consumer that keeps its label must be restarted all the same, also by the next
+// run when this one is killed in between: that is what PendingRestart is for.
+func (r *run) writeFile(ctx context.Context, c *change, op Operation) error {
+	migrating := slices.Contains(c.plan.Steps, stepMigrate)
+	if c.Running() && c.record.PendingRestart == "" && !migrating {
+		c.record.PendingRestart = op.Object + " " + op.Cause
+		if err := r.Records.WriteRecord(c.record); err != nil {
+			return err
+		}
+	}
+	c.changed = true
+	return r.Disk.WriteFile(ctx, op)
+}
+
+func (r *run) setSecret(ctx context.Context, c *change, op Operation) error {
+	c.changed = true
+	labels := map[string]string{spec.LabelManaged: "true", spec.LabelApp: c.ID, spec.LabelSecretEnvHash: op.Secret.Label}
+	return r.Engine.CreateSecret(ctx, op.Secret.Name, []byte(op.Secret.Value.Reveal()), labels, true)
+}
+
+func (r *run) createNetwork(ctx context.Context, op Operation) error {
+	n := op.Network
+	if err := r.Disk.WriteNetworkUnit(n); err != nil {
+		return err
+	}
+	err := r.Engine.CreateNetwork(ctx, podman.Network{Name: n.Name, Subnet: n.Subnet, Gateway: n.Gateway, DNS: true,
+		Labels: map[string]string{spec.LabelManaged: "true"}})
+	if errors.Is(err, podman.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// image pulls or builds, and believes only what it then finds.
+func (r *run) image(ctx context.Context, c *change, op Operation) error {
+	if r.Options.NoPull && c.Spec.Build == nil {
+		return fmt.Errorf("image %s is absent and --no-pull is given", op.Object)
+	}
+	if r.w.Free > 0 && r.w.Free < spaceFloor {
+		return fmt.Errorf("image %s: only %d MiB free below the data directory, at least 2048 are needed for a pull or a build", op.Object, r.w.Free>>20)
+	}
+	progress := func(line string) { r.report(Event{Op: op, Text: line}) }
+	fetch := r.fetch
+	if op.Kind == BuildImage {
+		fetch = r.build
+	}
+	if err := fetch(ctx, c, op.Object, progress); err != nil {
+		c.result.Error = &AppError{Code: "image", Message: strings.TrimSpace(err.Error()), Hint: imageHint(op)}
+		return err
+	}
+	id, err := r.Engine.ImageID(ctx, op.Object)
+	if err != nil {
+		return fmt.Errorf("image %s is not there after it was fetched: %w", op.Object, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.Records.AddImage(state.Image{Ref: op.Object, ID: id, App: c.ID, At: r.Now().UTC()})
+}
+
+// spaceFloor is the free space below which nothing new is brought to the node, in bytes.
+const spaceFloor = 2 << 30
+
+func imageHint(op Operation) string {
+	if op.Kind == BuildImage {
+		return "look at the build context's Dockerfile, then run: archy reconcile"
+	}
+	return "check the reference and the network, then run: archy reconcile"
+}
+
+func (r *run) build(ctx context.Context, c *change, ref string, progress func(string)) error {
+	dir, done, err := r.Disk.Context(c.App)
+	if err != nil {
+		return fmt.Errorf("build context of %s: %w", c.ID, err)
+	}
+	defer done()
+	return r.Engine.Build(ctx, dir, c.Spec.Build.Dockerfile, ref, true, progress)
+}
+
+// fetch asks each mirror and then the reference itself.
+func (r *run) fetch(ctx context.Context, c *change, ref string, progress func(string)) error {
+	var errs []error
+	for _, m := range r.Mirrors {
+		source := m.reference(ref)
+		err := r.pull(ctx, source, progress)
+		if err == nil {
+			err = r.Engine.Tag(ctx, source, ref)
+		}
+		if err == nil {
+			return r.checkDigest(ctx, c, ref)
+		}
+		errs = append(errs, err)
+	}
+	if err := r.pull(ctx, ref, progress); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	return r.checkDigest(ctx, c, ref)
+}
+
+// reference is where a mirror keeps a copy.
+func (m Mirror) reference(ref string) string {
+	_, path, _ := strings.Cut(ref, "/")
+	if m.Flat {
+		path = path[strings.LastIndex(path, "/")+1:]
+	}
+	return strings.TrimSuffix(m.Location, "/") + "/" + path
+}
+
+// pull tries again after a pause, unless the registry has said no.
+func (r *run) pull(ctx context.Context, ref string, progress func(string)) error {
+	for attempt := 0; ; attempt++ {
+		err := r.Engine.Pull(ctx, ref, progress)
+		if err == nil || isFinal(err) || attempt >= len(r.timing.PullPauses)-1 {
+			return err
+		}
+		progress(fmt.Sprintf("pull of %s failed, next try in %s: %v", ref, r.timing.PullPauses[attempt], err))
+		if !sleep(ctx, r.timing.PullPauses[attempt]) {
+			return ctx.Err()
+		}
+	}
+}
+
+// isFinal: the registry answered, and another try would get the same answer.
+func isFinal(err error) bool {
+	text := err.Error()
+	return slices.ContainsFunc([]string{"manifest unknown", "unauthorized", "authentication required", "denied", "name unknown", "invalid reference", "no such host"},
+		func(s string) bool { return strings.Contains(text, s) })
+}
+
+func (r *run) checkDigest(ctx context.Context, c *change, ref string) error {
+	if c.Spec.ImageDigest == "" {
+		return nil
+	}
+	images, err := r.Engine.Images(ctx)
+	if err != nil {
+		return err
+	}
+	if got := images[ref]; got.Digest != c.Spec.ImageDigest && !slices.ContainsFunc(got.Digests, func(d string) bool { return strings.HasSuffix(d, "@"+c.Spec.ImageDigest) }) {
+		return fmt.Errorf("image %s has digest %s, the manifest wants %s", ref, got.Digest, c.Spec.ImageDigest)
+	}
+	return nil
+}
+
+// writeUnit replaces a unit. What ran before is kept first, so that there is always a way back.
+func (r *run) writeUnit(c *change, op Operation) error {
+	if err := r.install(c); err != nil {
+		return err
+	}
+	if c.plan.replaces() && c.record.Op == nil {
+		if err := r.beginReplace(c); err != nil {
+			return err
+		}
+	}
+	if changed(c.App) && c.record.Op == nil && !c.Running() {
+		// There is no way back to the old spec: the back-off of the new one counts from here.
+		c.history.Close()
+		c.record.SpecHash = c.Hash
+	}
+	c.record.UnitDigests = rememberDigest(c.record.UnitDigests, digest(op.Content))
+	if err := r.Records.WriteRecord(c.record); err != nil {
+		return err
+	}
+	c.changed = true
+	return r.Disk.WriteUnit(c.Container, op.Content)
+}
+
+// rememberDigest keeps the digests of the last unit texts that archy wrote: another one was edited by somebody.
+func rememberDigest(list []string, d string) []string {
+	list = slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == d })
+	return append(list[max(0, len(list)-2):], d)
+}
+
+// installs tells that the app gets a unit in this pass.
+func (p AppPlan) installs() bool { return slices.Contains(p.Steps, stepUnit) }
+
+// install makes sure that an app that is about to run has its record: a run killed from here on is finished by the next.
+func (r *run) install(c *change) error {
+	if c.record.Installed {
+		return nil
+	}
+	c.record.Installed, c.record.By, c.record.Owner = true, c.By, state.Quadlet
+	c.record.InstalledAt, c.record.RemovedAt = r.Now().UTC(), time.Time{}
+	if c.record.By == "" {
+		c.record.By = state.ByFirstBoot
+	}
+	c.record.Image = c.Spec.Image
+	c.pinMode()
+	return r.Records.WriteRecord(c.record)
+}
+
+// pinMode freezes how much of the chain a bitcoin keeps: another mode would delete or download it.
+func (c *change) pinMode() {
+	if c.Mode == nil || c.record.Pinned.Prune != nil {
+		return
+	}
+	prune, index := int(c.Mode.PruneMiB), c.Mode.TxIndex
+	c.record.Pinned.Prune, c.record.Pinned.TxIndex = &prune, &index
+}
+
+func (p AppPlan) replaces() bool { return slices.Contains(p.Steps, stepReplace) && p.Unit != nil }
+
+func (r *run) beginReplace(c *change) error {
+	if err := r.Records.SavePrevUnit(c.Container, c.Unit.Content); err != nil {
+		return err
+	}
+	c.record.Op = &state.Op{Kind: state.OpReplace, Step: 3, PreviousImage: c.record.Image, PreviousHash: c.specOnDisk(),
+		NewHash: c.Hash, StartedAt: r.Now().UTC(), StepAt: r.Now().UTC()}
+	return nil
+}
+
+// reload makes systemd read the units, and checks that it knows each one that was written: a unit that Quadlet cannot
+// convert would be gone without an error.
+func (r *run) reload(ctx context.Context, op Operation) error {
+	if err := r.daemonReload(ctx); err != nil {
+		return err
+	}
+	return r.checkLoaded(ctx, op)
+}
+
+// daemonReload looks at every unit first: one that ends podman's generator would take all services with it.
+func (r *run) daemonReload(ctx context.Context) error {
+	if err := r.Disk.CheckUnits(); err != nil {
+		return err
+	}
+	return r.Units.Reload(ctx)
+}
+
+// checkLoaded fails the apps whose units systemd did not take, and only those.
+func (r *run) checkLoaded(ctx context.Context, op Operation) error {
+	apps := r.reloaded(op)
+	if len(apps) == 0 {
+		return nil
+	}
+	var services []string
+	for _, c := range apps {
+		services = append(services, c.Container+".service")
+	}
+	units, err := r.Units.Units(ctx, services)
+	if err != nil {
+		return err
+	}
+	for i, c := range apps {
+		u := units[services[i]]
+		if u.LoadState == "loaded" {
+			continue
+		}
+		err := fmt.Errorf("%s is %s after the daemon-reload; see: /usr/lib/systemd/user-generators/podman-user-generator --user --dryrun", services[i], u.LoadState)
+		if op.App != "" {
+			return err
+		}
+		r.mu.Lock()
+		c.ended = err
+		c.fail(err)
+		r.mu.Unlock()
+	}
+	return nil
+}
+
+// reloaded are the apps whose units a daemon-reload was for. Another app's unit may be written at the same time.
+func (r *run) reloaded(op Operation) []*change {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.apps[op.App]; c != nil && slices.Contains(c.plan.Steps, stepRemove) {
+		return nil
+	} else if c != nil {
+		return []*change{c}
+	}
+	var apps []*change
+	for _, n := range op.After {
+		if c := r.wrote[n]; c != nil {
+			apps = append(apps, c)
+		}
+	}
+	return apps
+}
+
+// start starts or restarts the service and watches it live.
+func (r *run) start(ctx context.Context, c *change, op Operation) error {
+	if err := r.install(c); err != nil {
+		return err
+	}
+	if err := r.bringUp(ctx, c, op.Kind == Restart || op.Kind == Replace); err != nil {
+		return r.startFailed(ctx, c, err)
+	}
+	return r.pass(ctx, c, op)
+}
+
+// bringUp runs the start job of the service.
+func (r *run) bringUp(ctx context.Context, c *change, restart bool) error {
+	service := c.Container + ".service"
+	if err := r.Units.ResetFailed(ctx, service); err != nil && !errors.Is(err, systemd.ErrNoUnit) {
+		return err
+	}
+	c.changed, c.started = true, r.Now()
+	limit := time.Duration(c.Spec.Unit.TimeoutStart)*time.Second + 15*time.Second
+	if restart {
+		return r.Units.Restart(ctx, service, limit+r.stopLimit(c))
+	}
+	return r.Units.Start(ctx, service, limit)
+}
+
+// stopMargin is what a stop may take beyond its grace.
+const stopMargin = 15 * time.Second
+
+func (r *run) stopLimit(c *change) time.Duration {
+	return time.Duration(c.Spec.StopGrace)*time.Second + 2*stopMargin
+}
+
+// pass waits for the gate and keeps what came of it.
+func (r *run) pass(ctx context.Context, c *change, op Operation) error {
+	out := r.gate(ctx, c, *op.Gate, r.window(op))
+	switch {
+	case out.dead != nil:
+		return r.startFailed(ctx, c, out.dead)
+	case out.err != nil:
+		return out.err
+	case !out.reached:
+		c.result.Class, c.result.Cause = ClassWaiting, cause(c.result.Cause, "still starting after "+op.Gate.Limit.String())
+		return r.succeeded(ctx, c)
+	}
+	return r.succeeded(ctx, c)
+}
+
+// window is how long an app must live before it counts as started.
+func (r *run) window(op Operation) time.Duration {
+	if op.Kind == Replace || op.Kind == Migrate || r.Options.Wait {
+		return r.timing.Alive
+	}
+	return r.timing.Settle
+}
+
+// succeeded writes what the app runs with now.
+func (r *run) succeeded(ctx context.Context, c *change) error {
+	if c.record.FailedHash == c.Hash {
+		c.record.FailedHash = ""
+	}
+	c.pinMode()
+	c.record.Owner, c.record.SpecHash, c.record.PendingRestart = state.Quadlet, c.Hash, ""
+	if !c.Held {
+		id, _ := r.Engine.ImageID(ctx, c.Spec.Image)
+		c.record.Repin(c.Spec.Image, id)
+	}
+	c.record.Op = nil
+	r.rememberPeers(ctx, c)
+	if err := r.Records.WriteRecord(c.record); err != nil {
+		return err
+	}
+	if err := r.Records.DropPrevUnit(c.Container); err != nil {
+		return err
+	}
+	if c.result.Class == ClassFailed {
+		c.result.Class = ClassOK
+	}
+	return r.hooks(ctx, c)
+}
+
+// startFailed explains an app that did not come up.
+func (r *run) startFailed(ctx context.Context, c *change, err error) error {
+	c.result.Error = r.diagnose(ctx, c, err)
+	c.history.Count(r.Now(), state.EventDied)
+	c.plan.Counted = false
+	return err
+}
+
+// diagnose gathers what a person needs: how it ended, and its last words without any secret.
+func (r *run) diagnose(ctx context.Context, c *change, err error) *AppError {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	e := &AppError{Code: "start", Message: err.Error(), Hint: "see: journalctl --user -u " + c.Container}
+	e.LogTail = mask(c.App, r.lastWords(ctx, c))
+	return e
+}
+
+// lastWords are the app's own last lines, or, when it never came to say anything, what systemd and podman say of it.
+func (r *run) lastWords(ctx context.Context, c *change) []string {
+	const n = 20
+	if lines, err := r.Units.ContainerLog(ctx, c.Container, c.started, n); err == nil && len(lines) > 0 {
+		return withoutBlank(lines)
+	}
+	if lines, err := r.Engine.Logs(ctx, c.Container, n); err == nil && len(lines) > 0 {
+		return withoutBlank(lines)
+	}
+	lines, _ := r.Units.Journal(ctx, c.Container+".service", "", n)
+	return withoutBlank(lines)
+}
+
+func withoutBlank(lines []string) []string {
+	return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.TrimSpace(l) == "" })
+}
+
+// mask removes the app's secrets from its own log lines.
+func mask(a *App, lines []string) []string {
+	out := make([]string, len(lines))
+	for i, line := range lines {
+		for _, s := range a.Spec.Secrets {
+			if v := s.Value.Reveal(); len(v) >= 4 {
+				line = strings.ReplaceAll(line, v, "hidden")
+			}
+		}
+		for _, v := range a.Masked {
+			if text := v.Reveal(); len(text) >= 4 {
+				line = strings.ReplaceAll(line, text, "hidden")
+			}
+		}
+		out[i] = line
+	}
+	return out
+}
+
+// stop ends an app with its grace.
+func (r *run) stop(ctx context.Context, c *change) error {
+	c.changed = true
+	if c.Legacy() {
+		return r.Engine.Stop(ctx, c.liveName(), time.Duration(c.Spec.StopGrace)*time.Second)
+	}
+	err := r.Units.Stop(ctx, c.Container+".service", r.stopLimit(c))
+	if errors.Is(err, systemd.ErrNoUnit) {
+		return r.stopOrphan(ctx, c)
+	}
+	return err
+}
+
+// stopOrphan stops a container whose service systemd no longer knows.
+func (r *run) stopOrphan(ctx context.Context, c *change) error {
+	if c.C == nil {
+		return nil
+	}
+	err := r.Engine.Stop(ctx, c.liveName(), time.Duration(c.Spec.StopGrace)*time.Second)
+	if errors.Is(err, podman.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// unpause lets an app go on; one that stays paused is restarted.
+func (r *run) unpause(ctx context.Context, c *change) error {
+	c.changed = true
+	err := r.Engine.Unpause(ctx, c.liveName())
+	got, ierr := r.Engine.Inspect(ctx, c.liveName())
+	if ierr != nil || !got.State.Paused || c.Want != WantRunning {
+		return err
+	}
+	c.result.Action = Restarted
+	if !c.Legacy() {
+		return r.bringUp(ctx, c, true)
+	}
+	if err := r.Engine.Stop(ctx, c.liveName(), time.Duration(c.Spec.StopGrace)*time.Second); err != nil {
+		return err
+	}
+	return r.Legacy.StartInScope(ctx, c.liveName())
+}
+
+// startLegacy starts an adopted container outside archy's control group (incident 1).
+func (r *run) startLegacy(ctx context.Context, c *change, op Operation) error {
+	c.changed = true
+	if c.Running() {
+		if err := r.Engine.Stop(ctx, c.liveName(), time.Duration(c.Spec.StopGrace)*time.Second); err != nil {
+			return err
+		}
+	}
+	if err := r.Legacy.StartInScope(ctx, c.liveName()); err != nil {
+		return r.startFailed(ctx, c, err)
+	}
+	out := r.gate(ctx, c, *op.Gate, r.window(op))
+	if out.dead != nil {
+		return r.startFailed(ctx, c, out.dead)
+	}
+	if c.record.PendingRestart != "" {
+		c.record.PendingRestart = ""
+		return r.Records.WriteRecord(c.record)
+	}
+	return out.err
+}
+
+// wait lets an app that is on its way reach its gate, or is only an edge of the plan.
+func (r *run) wait(ctx context.Context, c *change, op Operation) error {
+	if op.Gate == nil {
+		return nil
+	}
+	replacing := c.record.Op != nil && c.record.Op.Kind == state.OpReplace
+	window := time.Duration(0)
+	if replacing {
+		window = r.timing.Alive
+	}
+	out := r.gate(ctx, c, *op.Gate, window)
+	switch {
+	case replacing && (out.dead != nil || (!out.reached && out.err == nil && c.Tier != 1 && c.Tier != 2)):
+		return r.undo(ctx, c, errors.New(reason(out)))
+	case replacing && out.err == nil:
+		c.changed = true
+		return r.succeeded(ctx, c)
+	case out.dead != nil:
+		return r.startFailed(ctx, c, out.dead)
+	case out.err == nil && out.reached:
+		c.result.Class = ClassOK
+		if c.result.Action == Waiting { // systemd brought it up, under the eyes of this pass
+			c.changed, c.result.Action = true, Started
+		}
+	}
+	return out.err
+}
+
+func (r *run) removeContainer(ctx context.Context, c *change, op Operation) error {
+	c.changed = true
+	err := r.Engine.Remove(ctx, op.Object, false)
+	if err != nil && !errors.Is(err, podman.ErrNotFound) {
+		return err
+	}
+	kept := slices.DeleteFunc(slices.Clone(c.record.OldContainers), func(o state.OldContainer) bool { return o.Name == op.Object })
+	if len(kept) == len(c.record.OldContainers) {
+		return nil
+	}
+	c.record.OldContainers = kept
+	return r.Records.WriteRecord(c.record)
+}
+
+// sleep waits, or says false when the context ends.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

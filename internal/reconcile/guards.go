@@ -1,0 +1,85 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// guard, row 31: data that the image cannot read, or would spoil, are never opened with it. The files are looked at
+// before a unit of the app is written or started.
+func (ob *observation) guard(ctx context.Context, a *App) string {
+	dir := dataDir(a.Manifest, ob.Layout.DataDir)
+	switch a.ID {
+	case "archy-btcpay-db", "immich-postgres":
+		return ob.postgresGuard(ctx, a, dir)
+	case "archy-mempool-db":
+		return ob.mariadbGuard(ctx, a, dir)
+	case "nextcloud":
+		return ob.nextcloudGuard(ctx, dir)
+	}
+	if a.Record != nil && a.Record.Image != "" && !isLegacyRecord(a) && lowerVersion(a.Spec.Image, a.Record.Image) && a.Spec.Build == nil {
+		return fmt.Sprintf("image %s is a lower version than %s, which ran on this data", a.Spec.Image, a.Record.Image)
+	}
+	return ""
+}
+
+var leadingNumber = regexp.MustCompile(`^[0-9]+`)
+
+// postgresGuard: a major version of PostgreSQL reads its own data only (PG_VERSION).
+func (ob *observation) postgresGuard(ctx context.Context, a *App, dir string) string {
+	text, err := ob.readFile(ctx, path.Join(dir, "PG_VERSION"))
+	want := leadingNumber.FindString(tag(a.Spec.Image))
+	have := strings.TrimSpace(string(text))
+	if err != nil || want == "" || have == want {
+		return ""
+	}
+	return fmt.Sprintf("data of PostgreSQL %s, image of %s", have, want)
+}
+
+// mariadbGuard: MariaDB upgrades data of older versions and spoils those of newer ones.
+func (ob *observation) mariadbGuard(ctx context.Context, a *App, dir string) string {
+	for _, name := range []string{"mariadb_upgrade_info", "mysql_upgrade_info"} {
+		text, err := ob.readFile(ctx, path.Join(dir, name))
+		if err != nil {
+			continue
+		}
+		have, want := numbers(strings.TrimSpace(string(text))), numbers(tag(a.Spec.Image))
+		if newer(have, want) {
+			return fmt.Sprintf("data of MariaDB %s, image of %s", strings.TrimSpace(string(text)), tag(a.Spec.Image))
+		}
+		return ""
+	}
+	return ""
+}
+
+// newer compares as many parts as the image's tag names.
+func newer(have, want []int) bool {
+	for i := range min(len(have), len(want)) {
+		if have[i] != want[i] {
+			return have[i] > want[i]
+		}
+	}
+	return false
+}
+
+var nextcloudVersion = regexp.MustCompile(`'version'\s*=>\s*'([0-9]+)`)
+
+// nextcloudGuard: Nextcloud upgrades by one major version at a time and never back.
+func (ob *observation) nextcloudGuard(ctx context.Context, dir string) string {
+	text, err := ob.readFile(ctx, path.Join(dir, "config", "config.php"))
+	if err != nil {
+		return ""
+	}
+	m := nextcloudVersion.FindSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	if have, _ := strconv.Atoi(string(m[1])); have > 28 || have < 27 {
+		return fmt.Sprintf("data of Nextcloud %d, image of 28", have)
+	}
+	return ""
+}

@@ -1,0 +1,74 @@
+package reconcile
+
+import (
+	"strings"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+)
+
+// legacyContainer decides on an adopted container: rows 5 to 9 and 21. It is kept alive and never changed for being
+// different; only an explicit migration touches it.
+func legacyContainer(a *App, w *World, o Options) *Verdict {
+	if !a.Legacy() {
+		return nil
+	}
+	drift := a.Drift
+	switch {
+	case o.Migrate || a.Force:
+		return migration(a, w, o)
+	case a.Dead:
+		return bringUp(a, w, o, act("5", Started, "dead", "podman says running, its process is gone", stepLegacy).counted()).drifted(drift)
+	case a.C.State == podman.StatePaused:
+		return act("9", Unpaused, "paused", "paused", stepUnpause).drifted(drift)
+	case a.C.State == podman.StateCreated || a.C.State == podman.StateInitialized:
+		return bringUp(a, w, o, act("8", Started, "created", "created but never started", stepLegacy)).drifted(drift)
+	case !a.Running():
+		return bringUp(a, w, o, act(rowOf(a, w), Started, "exited", exitCause(a), stepLegacy)).drifted(drift)
+	case a.filesDiffer() || (a.Record != nil && a.Record.PendingRestart != ""):
+		return bringUp(a, w, o, act("23", Restarted, "", fileCause(a), stepFiles, stepLegacy)).drifted(drift)
+	case a.C.Health == podman.HealthUnhealthy && !inStartPeriod(a, w.Now):
+		return legacyUnhealthy(a, w).drifted(drift)
+	}
+	if a.C.Health != "" && a.C.Health != podman.HealthHealthy {
+		return waiting(rowOf(a, w), "starting", startingCause(a)).drifted(drift)
+	}
+	row := "21"
+	if len(drift) == 0 {
+		row = "1"
+	}
+	return &Verdict{Row: row, Action: NoOp, State: observedState(a), Class: ClassOK, Cause: adoptedCause(drift), Drift: drift}
+}
+
+func legacyUnhealthy(a *App, w *World) *Verdict {
+	v := unhealthy(a, w)
+	for i, s := range v.Steps {
+		if s == stepRestart {
+			v.Steps[i] = stepLegacy
+		}
+	}
+	return v
+}
+
+func adoptedCause(drift []Drift) string {
+	if len(drift) == 0 {
+		return "adopted"
+	}
+	return "adopted, " + plural(len(drift), "drift")
+}
+
+// migration is planned only when everything that could go wrong has been looked at.
+func migration(a *App, w *World, o Options) *Verdict {
+	if a.MigrationFault != nil {
+		f := a.MigrationFault
+		return human("21", observedState(a), f.Code, f.Text, f.Hint).drifted(a.Drift)
+	}
+	if a.Fault != nil {
+		f := a.Fault
+		return human("27", observedState(a), f.Code, f.Text, f.Hint).drifted(a.Drift)
+	}
+	names := make([]string, len(a.Drift))
+	for i, d := range a.Drift {
+		names[i] = d.Dimension
+	}
+	return bringUp(a, w, o, act("21", Migrated, "", cause("to a unit", strings.Join(names, " ")), stepMigrate)).drifted(a.Drift)
+}

@@ -1,0 +1,456 @@
+package reconcile
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/spec"
+	"git.tx1138.com/lfg2025/archy/internal/state"
+)
+
+const oldImage = "docker.io/example/solo:v0.9"
+
+// scripted is a node whose only app runs in a container that a script made, adopted by archy.
+func scripted(t testing.TB) *fakeNode {
+	n := newNode(t, map[string]string{"solo": five()["solo"]}).firstBootDone()
+	n.script("solo", oldImage)
+	n.pass()
+	n.later(time.Minute)
+	n.calls = nil
+	return n
+}
+
+func migrateAll(o *Options) { o.Migrate = true }
+
+// oldOne is the script's container, whatever it is called now.
+func (n *fakeNode) oldOne() *podman.Inspect {
+	for _, c := range n.containers {
+		if c.Image == oldImage {
+			return c
+		}
+	}
+	return nil
+}
+
+func TestAdoptChangesNothing(t *testing.T) {
+	n := newNode(t, five()).firstBootDone()
+	made := map[string]podman.Inspect{}
+	for _, id := range n.set.Order() {
+		made[id] = *n.script(id, "docker.io/example/"+id+":v0.9")
+	}
+	for pass := range 3 {
+		r := n.pass()
+		if r.ExitCode != 0 {
+			t.Errorf("pass %d: exit %d", pass, r.ExitCode)
+		}
+		for id, c := range made {
+			got := n.containers[id]
+			if got.ID != c.ID || !got.State.StartedAt.Equal(c.State.StartedAt) || got.RestartPolicy != c.RestartPolicy {
+				t.Errorf("pass %d: container of %s was touched", pass, id)
+			}
+			want := NoOp
+			if pass == 0 {
+				want = Adopted
+			}
+			if res := n.result(r, id); res.Action != want || res.Owner != state.Legacy || len(res.Drift) == 0 {
+				t.Errorf("pass %d: %s: %+v", pass, id, res)
+			}
+		}
+		n.later(time.Minute)
+	}
+	if files, _ := os.ReadDir(n.layout.Host(n.layout.UnitDir())); len(files) > 0 {
+		t.Errorf("adoption wrote units: %v", files)
+	}
+	if len(n.touched()) > 0 {
+		t.Errorf("touched %q", n.touched())
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	n := scripted(t)
+	n.oldOne().Ports = []podman.Port{{HostPort: 18080, ContainerPort: 8080, Protocol: "tcp"}}
+	old := n.oldOne().ID
+	r := n.pass(migrateAll)
+	if got := n.result(r, "solo"); got.Action != Migrated || got.Owner != state.Quadlet || r.ExitCode != 0 {
+		t.Fatalf("%+v, exit %d", got, r.ExitCode)
+	}
+	c := n.oldOne()
+	if c == nil || c.ID != old || c.State.Running || c.RestartPolicy != "no" || !strings.HasPrefix(c.Name, "solo-archy-old-2026") {
+		t.Errorf("the old container must be kept, stopped: %+v", c)
+	}
+	rec := n.record("solo")
+	if rec.Owner != state.Quadlet || len(rec.Pinned.ExtraPorts) != 1 || len(rec.OldContainers) != 1 {
+		t.Errorf("record %+v", rec)
+	}
+	unit, _ := os.ReadFile(n.layout.Host(n.layout.Unit("solo")))
+	if !strings.Contains(string(unit), "PublishPort=18080:8080") {
+		t.Error("the old container's extra port was lost")
+	}
+	n.converged()
+	n.later(23 * time.Hour)
+	n.pass()
+	if n.oldOne() == nil {
+		t.Error("the old container is kept for 24 h")
+	}
+	n.later(2 * time.Hour)
+	n.pass()
+	if n.oldOne() != nil {
+		t.Error("the old container must go after 24 h")
+	}
+	n.converged()
+}
+
+func TestMigrationThatFailsIsUndone(t *testing.T) {
+	for name, b := range map[string]behaviour{"dies": {dies: 7, says: "bad flag"}, "never healthy": {sick: true}} {
+		t.Run(name, func(t *testing.T) {
+			n := scripted(t)
+			old := n.oldOne().ID
+			n.behave["docker.io/example/solo:v1.0"] = b
+			r := n.pass(migrateAll)
+			got := n.result(r, "solo")
+			if got.Action != RolledBack || r.ExitCode != ExitNothingDone && r.ExitCode != ExitSomeFailed || got.Error == nil {
+				t.Fatalf("%+v, exit %d", got, r.ExitCode)
+			}
+			n.asBefore(old)
+			n.calls = nil
+			if r := n.pass(); len(n.touched()) > 0 || n.result(r, "solo").Class != ClassOK {
+				t.Errorf("next pass: %q, %+v", n.touched(), n.result(r, "solo"))
+			}
+			n.behave = map[string]behaviour{}
+			if got := n.result(n.pass(migrateAll), "solo"); got.Action != Migrated {
+				t.Errorf("a second try: %+v", got)
+			}
+			n.converged()
+		})
+	}
+}
+
+// asBefore asks that the script's container runs again as if nothing had been tried.
+func (n *fakeNode) asBefore(id string) {
+	n.t.Helper()
+	c := n.containers["solo"]
+	if c == nil || c.ID != id || !c.State.Running || c.RestartPolicy != "unless-stopped" {
+		n.t.Errorf("the old container does not run again: %+v", c)
+	}
+	if _, err := os.Stat(n.layout.Host(n.layout.Unit("solo"))); err == nil || n.services["solo.service"] != nil {
+		n.t.Error("the unit is still there")
+	}
+	if r := n.record("solo"); r.Owner != state.Legacy || r.Op != nil || !r.Installed {
+		n.t.Errorf("record %+v", r)
+	}
+	n.unharmed()
+}
+
+func TestMigrationWhoseUndoFails(t *testing.T) {
+	n := scripted(t)
+	n.behave["docker.io/example/solo:v1.0"] = behaviour{dies: 7}
+	n.behave[oldImage] = behaviour{dies: 8}
+	r := n.pass(migrateAll)
+	got := n.result(r, "solo")
+	if got.Action != NeedsHuman || r.ExitCode != ExitNeedsHuman || !strings.Contains(got.Error.Message, "exited 7") || !strings.Contains(got.Error.Message, "exited 8") {
+		t.Fatalf("%+v, exit %d", got, r.ExitCode)
+	}
+	if !strings.Contains(got.Error.Hint, "podman start solo") {
+		t.Errorf("hint %q has no command to run", got.Error.Hint)
+	}
+	if n.oldOne() == nil {
+		t.Fatal("the old container is gone")
+	}
+	n.behave = map[string]behaviour{}
+	n.later(10 * time.Minute)
+	n.pass()
+	n.asBefore(n.oldOne().ID)
+}
+
+// one lists what a node has to come to after a kill: it runs, once, and nothing is lost.
+func (n *fakeNode) oneOfBoth(old string) {
+	n.t.Helper()
+	n.unharmed()
+	switch {
+	case n.containers["solo"] == nil || !n.containers["solo"].State.Running:
+		n.t.Error("nothing runs")
+	case n.oldOne() == nil || n.oldOne().ID != old:
+		n.t.Error("the old container is lost")
+	case n.containers["solo"].ID != old && n.oldOne().State.Running:
+		n.t.Error("both containers run on the same data")
+	}
+}
+
+// The table "killed at", right column, row by row: what the run that comes next does.
+func TestMigrationKilledAt(t *testing.T) {
+	for _, c := range []struct {
+		row, call string
+		again     []string // what the next pass does to containers
+	}{
+		{"1-3: nothing was touched", "save legacy solo", []string{"stop container solo", "rename solo", "start solo"}},
+		{"4: before the stop", "update solo no", []string{"stop container solo", "rename solo", "start solo"}},
+		{"4: stopped, not renamed", "stop container solo", []string{"rename solo", "start solo"}},
+		{"5: renamed", "rename solo", []string{"start solo"}},
+		{"6: unit written", "write unit solo", []string{"start solo"}},
+		{"6: reloaded", "reload", []string{"start solo"}},
+		{"7: started", "start solo.service", []string{"start solo"}},
+	} {
+		t.Run(c.row, func(t *testing.T) {
+			n := scripted(t)
+			old := n.oldOne().ID
+			n.fault = fault{kind: "kill", match: c.call, at: 1}
+			_, _ = n.tryPass(migrateAll)
+			if n.fault.hit == "" {
+				t.Fatalf("%q was never called: %q", c.call, n.calls)
+			}
+			n.revive()
+			n.calls = nil
+			n.later(30 * time.Second)
+			// A plain pass goes on with what was begun, except where nothing was begun.
+			options := func(*Options) {}
+			if strings.HasPrefix(c.row, "1-3") {
+				options = migrateAll
+			}
+			n.pass(options)
+			equal(t, "the next pass", n.touched(), c.again)
+			n.oneOfBoth(old)
+			n.converged()
+			if got := n.record("solo"); got.Owner != state.Quadlet || len(got.OldContainers) != 1 {
+				t.Errorf("record %+v", got)
+			}
+		})
+	}
+	t.Run("8: the gate is repeated, and fails", func(t *testing.T) {
+		n := scripted(t)
+		old := n.oldOne().ID
+		n.fault = fault{kind: "kill", match: "start solo.service", at: 1}
+		_, _ = n.tryPass(migrateAll)
+		n.revive()
+		n.behave["docker.io/example/solo:v1.0"] = behaviour{dies: 3}
+		n.drop(n.containers["solo"])
+		n.services["solo.service"].ActiveState = "failed"
+		if got := n.result(n.pass(), "solo"); got.Action != RolledBack {
+			t.Errorf("%+v", got)
+		}
+		n.asBefore(old)
+	})
+	for _, call := range []string{"write record solo", "stop solo.service", "remove unit solo", "reload", "rename solo-archy-old", "update solo unless-stopped", "start in scope solo"} {
+		t.Run("rollback: "+call, func(t *testing.T) {
+			n := scripted(t)
+			old := n.oldOne().ID
+			n.behave["docker.io/example/solo:v1.0"] = behaviour{dies: 3}
+			n.onCall = func(made string) {
+				if r, _, _ := n.store.ReadRecord("solo"); r.Op != nil && r.Op.Rollback && strings.HasPrefix(made, call) {
+					n.mu.Lock()
+					if n.fault.hit == "" {
+						n.fault = fault{kind: "kill", match: call, at: 1}
+					}
+					n.mu.Unlock()
+				}
+			}
+			_, _ = n.tryPass(migrateAll)
+			n.onCall = nil
+			n.revive()
+			n.later(time.Minute)
+			n.pass()
+			n.pass()
+			n.asBefore(old)
+		})
+	}
+}
+
+// The left column: safe replace.
+func TestReplaceKilledAt(t *testing.T) {
+	for _, c := range []struct {
+		row, call string
+		again     []string
+	}{
+		{"3: previous unit saved", "save previous unit web", []string{"restart web"}},
+		{"3: noted", "write record web", []string{"restart web"}},
+		{"6: unit written", "write unit web", []string{"restart web"}},
+		{"6: reloaded", "reload", []string{"restart web"}},
+		{"7: restarted", "restart web.service", nil},
+		{"9: previous unit dropped", "drop previous unit web", nil},
+	} {
+		for _, fails := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, new version fails %v", c.row, fails), func(t *testing.T) {
+				n := fiveRunning(t)
+				before := n.containers["web"].Labels[spec.LabelSpecHash]
+				apps := five()
+				apps["web"] = changedTo(apps["web"])
+				n.load(apps)
+				n.fault = fault{kind: "kill", match: c.call, at: 1}
+				_, _ = n.tryPass()
+				if n.fault.hit == "" {
+					t.Fatalf("%q was never called: %q", c.call, n.calls)
+				}
+				n.revive()
+				n.calls = nil
+				if !fails || c.row[0] == '9' {
+					n.later(30 * time.Second)
+					n.pass()
+					equal(t, "the next pass", n.touched(), c.again)
+					n.converged()
+					return
+				}
+				n.newWebFails()
+				r := n.pass()
+				if got := n.result(r, "web"); got.Action != RolledBack || n.containers["web"].Labels[spec.LabelSpecHash] != before {
+					t.Errorf("%+v", got)
+				}
+				if got := n.result(n.pass(), "web"); got.Row != "35" {
+					t.Errorf("it is not held: %+v", got)
+				}
+			})
+		}
+	}
+}
+
+// newWebFails makes web's new spec one that dies, also in the container that runs already, until the roll-back.
+func (n *fakeNode) newWebFails() {
+	const image = "docker.io/example/web:v1.0"
+	n.behave[image] = behaviour{dies: 3}
+	if c := n.containers["web"]; c != nil && n.record("web").Op != nil && c.Labels[spec.LabelSpecHash] == n.record("web").Op.NewHash {
+		n.drop(c)
+		s := n.services["web.service"]
+		s.ActiveState, s.SubState = "failed", "failed"
+	}
+	n.onCall = func(call string) {
+		if r, _, _ := n.store.ReadRecord("web"); strings.HasPrefix(call, "write unit web") && r.Op != nil && r.Op.Rollback {
+			n.mu.Lock()
+			n.behave[image] = behaviour{}
+			n.mu.Unlock()
+		}
+	}
+}
+
+// scenario is something that a pass does and that is broken off at each of its calls in turn.
+type scenario struct {
+	name  string
+	start func(t testing.TB) *fakeNode
+	act   func(n *fakeNode) (Result, error)
+	// settled asks what must be true after one further pass.
+	settled func(n *fakeNode)
+	further func(n *fakeNode) Result
+}
+
+func scenarios() []scenario {
+	plain := func(n *fakeNode) (Result, error) { return n.tryPass() }
+	converged := func(n *fakeNode) { n.converged() }
+	one := func(n *fakeNode) Result { return n.pass() }
+	replaced := func(t testing.TB) *fakeNode {
+		n := fiveRunning(t)
+		apps := five()
+		apps["web"], apps["api"] = changedTo(apps["web"]), changedTo(apps["api"])
+		n.load(apps)
+		return n
+	}
+	stopping := func(t testing.TB) *fakeNode {
+		n := fiveRunning(t)
+		for _, id := range n.set.Order() {
+			if err := n.store.SetStopped(id, id, true, containers(n.set)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n
+	}
+	return []scenario{
+		{"first install of five apps", func(t testing.TB) *fakeNode { return newNode(t, five()).firstBootDone() }, plain, converged, one},
+		{"replace", replaced, plain, converged, one},
+		{"replace that is rolled back", func(t testing.TB) *fakeNode {
+			n := replaced(t)
+			n.onCall = n.onlyOldRuns()
+			return n
+		}, plain, func(n *fakeNode) {
+			for _, id := range []string{"api", "web"} {
+				if c := n.containers[id]; c == nil || !c.State.Running {
+					n.t.Errorf("%s does not run", id)
+				}
+				if r := n.record(id); r.Op != nil {
+					n.t.Errorf("%s: op %+v", id, r.Op)
+				}
+			}
+			n.unharmed()
+		}, one},
+		{"migrate", scripted, func(n *fakeNode) (Result, error) { return n.tryPass(migrateAll) }, func(n *fakeNode) {
+			n.oneOfBoth(n.oldOne().ID)
+			n.converged()
+		}, func(n *fakeNode) Result { return n.pass(migrateAll) }},
+		{"stop", stopping, plain, func(n *fakeNode) {
+			for name, c := range n.containers {
+				n.t.Errorf("%s still runs: %v", name, c.State.Status)
+			}
+			if plan := n.plan(); !plan.Empty() {
+				n.t.Errorf("plan:\n%s", plan)
+			}
+		}, one},
+	}
+}
+
+// onlyOldRuns makes containers of new specs die: an image is well only while the unit on disk is one without 512Mi.
+func (n *fakeNode) onlyOldRuns() func(string) {
+	return func(call string) {
+		verb, rest, _ := strings.Cut(call, " ")
+		id := strings.TrimSuffix(rest, ".service")
+		if verb != "restart" && verb != "start" || !slices.Contains([]string{"api", "web"}, id) {
+			return
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		b := behaviour{}
+		if s := n.services[id+".service"]; s != nil && strings.Contains(string(s.text), "536870912") {
+			b.dies = 3
+		}
+		n.behave["docker.io/example/"+id+":v1.0"] = b
+	}
+}
+
+// TestKilledAfterEveryCall: whatever call is the last that a pass makes, one further pass converges. A call that fails,
+// or that has its effect and fails all the same, is repaired in the same way.
+func TestKilledAfterEveryCall(t *testing.T) {
+	for _, s := range scenarios() {
+		for _, kind := range []string{"kill", "fail", "cut"} {
+			t.Run(s.name+"/"+kind, func(t *testing.T) {
+				t.Parallel()
+				s.everyCall(t, kind)
+			})
+		}
+	}
+}
+
+func (s scenario) everyCall(t *testing.T, kind string) {
+	for k := 1; ; k++ {
+		n := s.start(t)
+		n.fault = fault{kind: kind, at: k}
+		r, _ := s.act(n)
+		hit := n.fault.hit
+		if hit == "" {
+			if k < 5 {
+				t.Errorf("only %d calls", k)
+			}
+			return
+		}
+		n.unharmed()
+		if kind != "kill" && r.ExitCode == 0 && !strings.HasPrefix(hit, "pull") { // a pull is tried again
+			if quiet := n.silent(r); quiet {
+				t.Errorf("call %d (%s) went wrong and nobody was told", k, hit)
+			}
+		}
+		n.revive()
+		n.later(6 * time.Minute) // over any back-off
+		next := s.further(n)
+		s.settled(n)
+		if t.Failed() {
+			for _, a := range next.Apps {
+				t.Logf("%s: %s %s %s %v", a.App, a.State, a.Action, a.Cause, a.Error)
+			}
+			t.Fatalf("after %s at call %d: %s", kind, k, hit)
+		}
+		_ = os.RemoveAll(n.layout.Root)
+	}
+}
+
+// silent tells that no app of a result says that something went wrong.
+func (n *fakeNode) silent(r Result) bool {
+	return !slices.ContainsFunc(r.Apps, func(a AppResult) bool { return a.Class != ClassOK || a.Error != nil || a.Detail != "" })
+}

@@ -1,0 +1,369 @@
+package reconcile
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/spec"
+)
+
+// doubts looks closer at every app that is not simply as it should be. A node where all is well costs nothing here.
+func (ob *observation) doubts(ctx context.Context) error {
+	ob.deadProcesses(ctx)
+	doubtful := ob.Detailed
+	for _, a := range ob.w.Apps {
+		if !a.Selected || a.Manifest == nil || a.Want == WantNone {
+			continue
+		}
+		if a.Want == WantAbsent {
+			if a.C == nil && a.Unit != nil {
+				a.Conmon = ob.conmon(a.Container)
+			}
+			continue
+		}
+		ob.peers(ctx, a)
+		if ob.settled(a) {
+			continue
+		}
+		doubtful = true
+		ob.closer(ctx, a)
+	}
+	if !doubtful {
+		return nil
+	}
+	return ob.stock(ctx)
+}
+
+// settled tells that an app needs no closer look: it runs, it is the wanted one, its unit and files are right.
+func (ob *observation) settled(a *App) bool {
+	if a.Want == WantStopped {
+		return a.C == nil && !a.unitDiffers()
+	}
+	return a.Running() && a.inSync() && !a.unitDiffers() && !a.filesDiffer() && len(a.staleSecrets(ob.w)) == 0 && !a.staleNetwork() && !a.Force && a.PeersChanged == ""
+}
+
+// deadProcesses, row 5: the pid is looked up twice, two seconds apart. Any doubt means alive.
+func (ob *observation) deadProcesses(ctx context.Context) {
+	gone := ob.withoutProcess(ob.w.Apps)
+	if len(gone) == 0 || !sleep(ctx, 2*time.Second) {
+		return
+	}
+	for _, a := range ob.withoutProcess(gone) {
+		// podman may have noticed meanwhile.
+		if got, err := ob.Engine.Inspect(ctx, a.liveName()); err == nil && got.State.Running && got.State.Pid == a.C.Pid {
+			a.Dead = true
+		}
+	}
+}
+
+func (ob *observation) withoutProcess(apps []*App) []*App {
+	var gone []*App
+	for _, a := range apps {
+		if a.C == nil || a.C.State != podman.StateRunning || a.C.Pid <= 0 {
+			continue
+		}
+		if _, err := os.Stat(ob.Layout.Host("/proc/" + strconv.Itoa(a.C.Pid))); errors.Is(err, fs.ErrNotExist) {
+			gone = append(gone, a)
+		}
+	}
+	return gone
+}
+
+// peers, row 38: a peer that is the same container has the same address; only a new one is asked.
+func (ob *observation) peers(ctx context.Context, a *App) {
+	if a.Record == nil || !a.Running() {
+		return
+	}
+	for _, id := range a.Peers {
+		d := ob.w.app(id)
+		known := a.Record.Peers[id]
+		if d == nil || d.C == nil || known == "" || a.Record.PeerIDs[id] == d.C.ID || !d.Running() {
+			continue
+		}
+		got, err := ob.Engine.Inspect(ctx, d.Container)
+		switch {
+		case err != nil || address(got) == "":
+		case address(got) != known:
+			a.PeersChanged = id
+		default:
+			if a.SamePeers == nil {
+				a.SamePeers = map[string]string{}
+			}
+			a.SamePeers[id] = got.ID
+		}
+	}
+}
+
+// closer looks at what a start or a change of the app would meet.
+func (ob *observation) closer(ctx context.Context, a *App) {
+	if a.C == nil && a.Want != WantNone {
+		ob.lostTrack(ctx, a)
+	}
+	if a.Fault != nil {
+		return
+	}
+	ob.directories(ctx, a)
+	ob.loadedUnit(ctx, a)
+	if !a.Running() {
+		a.GateUnmet = ob.startGate(a)
+		a.NoSpace = ob.noSpace(a)
+	}
+	a.PortHolder = ob.portHolder(a)
+	a.Guard = ob.guard(ctx, a)
+}
+
+// lostTrack, row 12a: a monitor without a container in podman's list is looked at twice, two seconds apart, because a
+// container that is just being started looks the same for a moment.
+func (ob *observation) lostTrack(ctx context.Context, a *App) {
+	pid := ob.conmon(a.Container)
+	if pid == 0 || activating(a) || !sleep(ctx, 2*time.Second) {
+		return
+	}
+	ob.conmons = nil
+	list, err := ob.Engine.List(ctx)
+	if err != nil || ob.conmon(a.Container) != pid {
+		return
+	}
+	for _, c := range list {
+		if c.Name == a.Container {
+			a.C = &c
+			return
+		}
+	}
+	a.Conmon = pid
+}
+
+// loadedUnit asks whether systemd has read the unit as it is on disk: a run that was killed between writing a unit and
+// the daemon-reload leaves an older one loaded.
+func (ob *observation) loadedUnit(ctx context.Context, a *App) {
+	if a.Unit == nil || a.Legacy() || a.Service.LoadState == "not-found" || a.Service.SourcePath != "" {
+		return
+	}
+	if d, err := ob.Units.Detail(ctx, a.Container+".service"); err == nil {
+		a.Service.NeedReload = d.NeedReload
+	}
+}
+
+// conmon finds the live monitor of a container that podman does not list: podman lost track of it, and a second copy
+// would write to the same data.
+func (ob *observation) conmon(container string) int {
+	if ob.conmons == nil {
+		ob.conmons = monitors(ob.Layout.Host("/proc"))
+	}
+	return ob.conmons[container]
+}
+
+// monitors reads the names of all containers that a conmon of ours watches, from its arguments.
+func monitors(proc string) map[string]int {
+	out := map[string]int{}
+	dirs, _ := os.ReadDir(proc)
+	for _, d := range dirs {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil {
+			continue
+		}
+		args, err := os.ReadFile(filepath.Join(proc, d.Name(), "cmdline"))
+		if err != nil || !bytes.Contains(args, []byte("conmon")) {
+			continue
+		}
+		words := strings.Split(string(args), "\x00")
+		if i := slices.Index(words, "-n"); path.Base(words[0]) == "conmon" && i > 0 && i+1 < len(words) && words[i+1] != "" {
+			out[words[i+1]] = pid
+		}
+	}
+	return out
+}
+
+// directories finds the app's own directories that are absent, and the two kinds of existing ones that may be given
+// another owner.
+func (ob *observation) directories(ctx context.Context, a *App) {
+	uid, gid := spec.HostOwner(a.Manifest.Container.DataUID, ob.Facts)
+	for _, m := range a.Spec.Mounts {
+		if !m.Own || m.File || m.Type != "bind" {
+			continue
+		}
+		if cause := ob.directoryFault(m.Source, uid); cause != "" {
+			a.Dirs = append(a.Dirs, Dir{Path: m.Source, Owner: fmt.Sprintf("%d:%d", uid, gid), Cause: cause})
+		}
+	}
+}
+
+func (ob *observation) directoryFault(dir string, uid int) string {
+	info, err := os.Stat(ob.Layout.Host(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "absent"
+	}
+	if err != nil {
+		return ""
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !ok:
+		return ""
+	case st.Uid == 0 && uid != 0:
+		return "owned by root"
+	case int(st.Uid) == ob.Facts.UID && uid != ob.Facts.UID && !holds(ob.Layout.Host(dir)):
+		return "empty and not yet given to its app"
+	}
+	return ""
+}
+
+// startGate, row 29: any one of the gate's conditions suffices.
+func (ob *observation) startGate(a *App) string {
+	var missing []string
+	for _, g := range a.Manifest.StartGate {
+		if g.Secret != "" {
+			if _, err := ob.Secrets.Read(g.Secret); err == nil {
+				return ""
+			}
+			missing = append(missing, "secret "+g.Secret)
+			continue
+		}
+		file := path.Join(dataDir(a.Manifest, ob.Layout.DataDir), g.Path)
+		if _, err := os.Stat(ob.Layout.Host(file)); err == nil {
+			return ""
+		}
+		missing = append(missing, file)
+	}
+	if len(missing) == 0 {
+		return ""
+	}
+	return "waits for " + strings.Join(missing, " or ")
+}
+
+// noSpace: what an app says it needs is asked for before its first start only; later its own data fill it.
+func (ob *observation) noSpace(a *App) string {
+	if a.Record != nil && a.Record.SpecHash != "" || ob.Facts.DataFree == 0 {
+		return ""
+	}
+	for _, d := range a.Manifest.Dependencies {
+		if d.Storage > 0 && ob.Facts.DataFree < int64(d.Storage) {
+			return fmt.Sprintf("needs %s of free space, there are %d GiB", d.Storage, ob.Facts.DataFree>>30)
+		}
+	}
+	return ""
+}
+
+// stock lists images and networks: only a pass that has something to do needs them.
+func (ob *observation) stock(ctx context.Context) error {
+	images, err := ob.Engine.Images(ctx)
+	if err != nil {
+		return err
+	}
+	ob.w.Images = map[string]string{}
+	for ref, i := range images {
+		ob.w.Images[ref] = i.ID
+	}
+	networks, err := ob.Engine.Networks(ctx)
+	if err != nil {
+		return err
+	}
+	ob.w.Networks = map[string]bool{}
+	for _, n := range networks {
+		ob.w.Networks[n.Name] = true
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// portKey is a listening socket of the host.
+type portKey struct {
+	protocol string
+	port     int
+}
+
+// portHolder, row 32: a port of an app is held by somebody else; of a running app, one that it does not publish yet.
+// While its service is on its way the port may well be its own.
+func (ob *observation) portHolder(a *App) string {
+	if !a.Running() && (activating(a) || a.Service.ActiveState == "deactivating" || a.Service.ActiveState == "active" || a.Conmon != 0) {
+		return ""
+	}
+	if ob.listening == nil {
+		ob.listening = listeners(ob.Layout.Host("/proc"))
+	}
+	for _, p := range a.Spec.Ports {
+		if !ob.listening[portKey{p.Protocol, p.Host}] || a.publishes(p.Host) {
+			continue
+		}
+		return fmt.Sprintf("port %d is held by %s", p.Host, holder(ob.Layout.Host("/proc"), p.Host))
+	}
+	return ""
+}
+
+// publishes tells that the app's own container has the port.
+func (a *App) publishes(port int) bool {
+	return a.C != nil && slices.ContainsFunc(a.C.Ports, func(p podman.Port) bool { return p.HostPort == port })
+}
+
+func listeners(proc string) map[portKey]bool {
+	out := map[portKey]bool{}
+	for file, protocol := range map[string]string{"tcp": "tcp", "tcp6": "tcp", "udp": "udp", "udp6": "udp"} {
+		eachSocket(filepath.Join(proc, "net", file), func(port int, listening bool, _ string) {
+			if listening {
+				out[portKey{protocol, port}] = true
+			}
+		})
+	}
+	return out
+}
+
+// eachSocket reads a table of proc_net_tcp(5): state 0A is listening, 07 an open UDP socket.
+func eachSocket(file string, f func(port int, listening bool, inode string)) {
+	text, _ := os.ReadFile(file)
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 10 {
+			continue
+		}
+		_, hex, ok := strings.Cut(fields[1], ":")
+		port, err := strconv.ParseInt(hex, 16, 32)
+		if ok && err == nil {
+			f(int(port), fields[3] == "0A" || fields[3] == "07", fields[9])
+		}
+	}
+}
+
+// holder names the process that has a port, as far as this user may see.
+func holder(proc string, port int) string {
+	inodes := map[string]bool{}
+	for _, file := range []string{"tcp", "tcp6", "udp", "udp6"} {
+		eachSocket(filepath.Join(proc, "net", file), func(p int, listening bool, inode string) {
+			if p == port && listening {
+				inodes["socket:["+inode+"]"] = true
+			}
+		})
+	}
+	dirs, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "fd", "*"))
+	for _, fd := range dirs {
+		if target, err := os.Readlink(fd); err == nil && inodes[target] {
+			pid := filepath.Base(filepath.Dir(filepath.Dir(fd)))
+			name, _ := os.ReadFile(filepath.Join(proc, pid, "comm"))
+			return "pid " + pid + " " + cmp.Or(strings.TrimSpace(string(name)), "?")
+		}
+	}
+	return "a process of another user"
+}
+
+// ownerIDs are the numbers of a file's owner.
+func ownerIDs(info fs.FileInfo) (uid, gid int) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1, -1
+	}
+	return int(st.Uid), int(st.Gid)
+}

@@ -1,0 +1,341 @@
+package reconcile
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"git.tx1138.com/lfg2025/archy/internal/derived"
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/secrets"
+	"git.tx1138.com/lfg2025/archy/internal/spec"
+	"git.tx1138.com/lfg2025/archy/internal/state"
+)
+
+// The secrets that derived files are made of.
+const (
+	rpcSecret    = "bitcoin-rpc-password"
+	walletSecret = "lnd-wallet-password"
+)
+
+// modeFact is how much of the chain the installed bitcoin keeps.
+type modeFact struct {
+	mode   derived.Mode
+	known  bool // frozen in the record, or learned from a chain
+	change string
+}
+
+// filesFact is what the derived files of an app come to.
+type filesFact struct {
+	list   []File
+	digest string
+	fault  *Fault
+}
+
+// findBitcoin finds the installed bitcoin, its sizes and its mode.
+func (ob *observation) findBitcoin(ctx context.Context) {
+	app := ob.bitcoinApp()
+	if app == nil {
+		return
+	}
+	ob.bitcoin.Host = app.Unit()
+	cfg := derived.SizingConfig{}
+	if n, err := strconv.ParseInt(ob.Config.Bitcoin.DBCacheMiB, 10, 64); err == nil {
+		cfg.DBCacheMiB = n
+	}
+	if n, err := strconv.ParseInt(ob.Config.Bitcoin.Prune, 10, 64); err == nil {
+		cfg.PruneMiB = &n
+	}
+	size, err := derived.Size(ob.Facts.MemTotal, ob.Facts.Cores, ob.Facts.DataDisk, cfg)
+	if err != nil {
+		ob.w.Warnings = append(ob.w.Warnings, err.Error())
+		return
+	}
+	ob.bitcoin.DBCacheMiB, ob.bitcoin.MemoryBytes = int(size.DBCacheMiB), size.MemoryBytes
+	ob.mode = ob.bitcoinMode(ctx, app, size.Mode())
+	if ob.mode.change != "" {
+		ob.w.Warnings = append(ob.w.Warnings, ob.mode.change)
+	}
+	if !ob.mode.known {
+		ob.w.Warnings = append(ob.w.Warnings, size.Warnings...)
+	}
+}
+
+// bitcoinApp is the alternative that is installed, else the one that others name.
+func (ob *observation) bitcoinApp() *manifest.App {
+	for _, id := range ob.Set.Order() {
+		if app := ob.Set.Apps[id]; app.Ext("sizing") == "bitcoin" {
+			return ob.Set.Apps[ob.provider(ob.wants, id)]
+		}
+	}
+	return nil
+}
+
+// bitcoinMode: a node that has a chain keeps its mode, whatever disk and configuration ask for now.
+func (ob *observation) bitcoinMode(ctx context.Context, app *manifest.App, want derived.Mode) modeFact {
+	if r, ok := ob.records[app.ID]; ok && r.Pinned.Prune != nil && r.Pinned.TxIndex != nil {
+		have := derived.Mode{PruneMiB: int64(*r.Pinned.Prune), TxIndex: *r.Pinned.TxIndex}
+		mode, change := derived.Freeze(have, want)
+		return modeFact{mode, true, change}
+	}
+	var args []string
+	if ob.legacy(app) {
+		if in, err := ob.Engine.Inspect(ctx, app.Unit()); err == nil {
+			args = append(in.Entrypoint, in.Cmd...)
+		}
+	}
+	existing, err := ob.readFile(ctx, bitcoinConfOf(app, ob.Layout.DataDir))
+	if err != nil && args == nil {
+		return modeFact{mode: want}
+	}
+	mode, change := derived.Freeze(derived.RunningMode(existing, args).Mode, want)
+	return modeFact{mode, true, change}
+}
+
+// dataDir is the app's first directory of its own, as the node sees it.
+func dataDir(app *manifest.App, base string) string {
+	for _, v := range app.Volumes {
+		if v.Type == "bind" && strings.HasPrefix(v.Source, base+"/") {
+			return v.Source
+		}
+	}
+	return path.Join(base, app.ID)
+}
+
+// derivedFiles renders what archy derives for an app and compares it with what is on disk.
+func (ob *observation) derivedFiles(ctx context.Context, a *App) filesFact {
+	if len(a.Manifest.Container.GeneratedCerts) > 0 {
+		return filesFact{fault: &Fault{Class: ClassFailed, Action: Failed, Code: "unsupported", Text: "container.generated_certs is not supported by this version of archy"}}
+	}
+	facts := ob.derivedFile(ctx, a)
+	if facts.fault == nil {
+		facts.list = append(facts.list, ob.manifestFiles(ctx, a)...)
+	}
+	ob.limitToComparing(a, facts.list)
+	return facts
+}
+
+// manifestFiles are the files that a manifest brings along: written before the first start, again only with overwrite.
+func (ob *observation) manifestFiles(ctx context.Context, a *App) []File {
+	var list []File
+	for _, f := range a.Manifest.Files {
+		file := hostPath(a.Manifest, f.Path)
+		have, err := ob.readFile(ctx, file)
+		exists := err == nil
+		if file == "" || (exists && !f.Overwrite) || (a.Running() && !f.Overwrite) || isReadError(err) {
+			continue
+		}
+		out := File{Name: path.Base(file), Path: file, Content: []byte(f.Content), Have: have, Exists: exists, Mode: 0o644}
+		out.Cause = differenceCause(out, "differs from the manifest")
+		list = append(list, out)
+	}
+	return list
+}
+
+// hostPath is where a path inside the container lies on the host, "" when no bind of the app holds it.
+func hostPath(app *manifest.App, inside string) string {
+	for _, v := range app.Volumes {
+		if rest, ok := strings.CutPrefix(path.Clean(inside), path.Clean(v.Target)+"/"); v.Type == "bind" && ok {
+			return path.Join(v.Source, rest)
+		}
+		if v.Type == "bind" && strings.HasPrefix(path.Clean(inside), path.Clean(v.Source)+"/") {
+			return path.Clean(inside)
+		}
+	}
+	return ""
+}
+
+// derivedFile renders the file that archy computes for the app from a secret.
+func (ob *observation) derivedFile(ctx context.Context, a *App) filesFact {
+	kind := a.Manifest.Ext("derived")
+	if kind == "" {
+		return filesFact{}
+	}
+	password, ok := ob.secret(a, rpcSecret)
+	if !ok {
+		return filesFact{fault: ob.secretFault(a, rpcSecret)}
+	}
+	a.Masked = append(a.Masked, password)
+	dir := dataDir(a.Manifest, ob.Layout.DataDir)
+	var facts filesFact
+	switch kind {
+	case "bitcoin.conf":
+		facts = ob.bitcoinConf(ctx, a, dir, password)
+	case "lnd.conf":
+		facts = ob.lndConf(ctx, a, dir, password)
+	case "nginx.conf":
+		facts = ob.nginxConf(ctx, path.Join(ob.Layout.DataDir, a.ID), password)
+	default:
+		facts.fault = &Fault{Class: ClassFailed, Action: Failed, Code: "derived", Text: "extensions.archipelago.derived: " + kind + " is not a file that archy derives"}
+	}
+	return facts
+}
+
+// limitToComparing: an adopted app's files are only compared. The one exception is a bitcoin.conf whose line for archy
+// no longer verifies: whoever needs the node is cut off already.
+func (ob *observation) limitToComparing(a *App, files []File) {
+	if !a.Legacy() || a.Force || ob.Options.Migrate {
+		return
+	}
+	for i := range files {
+		files[i].CompareOnly = files[i].Name != "bitcoin.conf" || !strings.HasPrefix(files[i].Cause, "rpcauth") || !files[i].Exists
+	}
+}
+
+func (ob *observation) bitcoinConf(ctx context.Context, a *App, dir string, password secrets.Value) filesFact {
+	file := path.Join(dir, "bitcoin.conf")
+	have, err := ob.readFile(ctx, file)
+	if isReadError(err) {
+		return filesFact{fault: unreadable(a, file, err)}
+	}
+	f, rerr := derived.BitcoinConf(derived.BitcoinInput{Existing: have, Password: password, PruneMiB: ob.mode.mode.PruneMiB,
+		TxIndex: ob.mode.mode.TxIndex, Salt: ob.Random})
+	if rerr != nil {
+		return filesFact{fault: unrendered(a, rerr)}
+	}
+	a.Archival = ob.mode.mode.Archival()
+	a.freeze(ob.mode.mode)
+	out := File{Name: "bitcoin.conf", Path: file, Content: f.Content, Have: have, Exists: err == nil, Mode: derived.FileMode, KeepOld: f.SaveOld}
+	out.Cause = differenceCause(out, "its managed lines differ")
+	if out.Exists && !derived.RPCAuthVerifies(have, password) {
+		out.Cause = "rpcauth does not verify against its secret"
+	}
+	return filesFact{list: []File{out}, digest: f.Digest}
+}
+
+// freeze keeps the mode in the install record as soon as the app is installed.
+func (a *App) freeze(m derived.Mode) { a.Mode = &m }
+
+func (ob *observation) lndConf(ctx context.Context, a *App, dir string, password secrets.Value) filesFact {
+	file := path.Join(dir, "lnd.conf")
+	have, err := ob.readFile(ctx, file)
+	if isReadError(err) {
+		return filesFact{fault: unreadable(a, file, err)}
+	}
+	wallet, _ := ob.secret(a, walletSecret)
+	a.Masked = append(a.Masked, wallet)
+	f, rerr := derived.LndConf(derived.LndInput{Existing: have, RPCPassword: password, WalletPassword: wallet,
+		HostMDNS: ob.Facts.HostMDNS, BitcoinHost: ob.bitcoin.Host})
+	if rerr != nil {
+		return filesFact{fault: unrendered(a, rerr)}
+	}
+	out := File{Name: "lnd.conf", Path: file, Content: f.Content, Have: have, Exists: err == nil, Mode: derived.FileMode, KeepOld: f.SaveOld}
+	out.Cause = differenceCause(out, "its managed lines differ")
+	facts := filesFact{list: []File{out}, digest: f.Digest}
+	if wallet.Missing() {
+		return facts
+	}
+	return ob.walletFile(ctx, a, dir, wallet, facts)
+}
+
+func (ob *observation) walletFile(ctx context.Context, a *App, dir string, wallet secrets.Value, facts filesFact) filesFact {
+	w, err := derived.WalletPasswordFile(wallet)
+	if err != nil {
+		return filesFact{fault: unrendered(a, err)}
+	}
+	file := path.Join(dir, "wallet-password")
+	have, rerr := ob.readFile(ctx, file)
+	out := File{Name: "wallet-password", Path: file, Content: w.Content, Have: have, Exists: rerr == nil, Mode: derived.FileMode}
+	out.Cause = differenceCause(out, "differs from its secret")
+	facts.list = append(facts.list, out)
+	sum := sha256.Sum256([]byte(facts.digest + "\n" + w.Digest))
+	facts.digest = hex.EncodeToString(sum[:8])
+	return facts
+}
+
+func (ob *observation) nginxConf(ctx context.Context, dir string, password secrets.Value) filesFact {
+	f, err := derived.NginxConf(derived.NginxInput{Password: password, NoIPv6: noIPv6(ob.Layout.Host("/proc/net/if_inet6"))})
+	if err != nil {
+		return filesFact{fault: &Fault{Class: ClassFailed, Action: Failed, Code: "derived", Text: err.Error()}}
+	}
+	file := path.Join(dir, "nginx.conf")
+	have, rerr := ob.readFile(ctx, file)
+	out := File{Name: "nginx.conf", Path: file, Content: f.Content, Have: have, Exists: rerr == nil, Mode: derived.FileMode}
+	out.Cause = differenceCause(out, "differs from its template and secret")
+	return filesFact{list: []File{out}, digest: f.Digest}
+}
+
+func noIPv6(file string) bool {
+	_, err := os.Stat(file)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+func differenceCause(f File, differs string) string {
+	switch {
+	case !f.Exists:
+		return "is absent"
+	case f.differs():
+		return differs
+	}
+	return ""
+}
+
+// bitcoinConfOf is the file of a bitcoin app, as the node sees it.
+func bitcoinConfOf(app *manifest.App, base string) string {
+	return path.Join(dataDir(app, base), "bitcoin.conf")
+}
+
+// readFile reads directly where it may, else through podman's user namespace.
+func (ob *observation) readFile(ctx context.Context, file string) ([]byte, error) {
+	content, err := os.ReadFile(ob.Layout.Host(file))
+	if errors.Is(err, fs.ErrPermission) && ob.Mapped != nil {
+		return ob.Mapped.ReadFile(ctx, ob.Layout.Host(file))
+	}
+	return content, err
+}
+
+func isReadError(err error) bool { return err != nil && !errors.Is(err, fs.ErrNotExist) }
+
+func unreadable(a *App, file string, err error) *Fault {
+	return &Fault{Class: ClassFailed, Action: Failed, State: observedState(a), Code: "unreadable",
+		Text: fmt.Sprintf("%s cannot be read: %v", file, err), Hint: "nothing was changed; check the owner and mode of the file and its directory"}
+}
+
+func unrendered(a *App, err error) *Fault {
+	return &Fault{Class: ClassFailed, Action: Failed, State: observedState(a), Code: "derived", Text: err.Error()}
+}
+
+// pinned is what the record, or a migration that is about to be planned, takes over from an existing container.
+func (ob *observation) pinned(a *App) spec.Pinned {
+	var p state.Pinned
+	image := ""
+	if a.Record != nil {
+		p, image = a.Record.Pinned, a.Record.Image
+	}
+	if a.Legacy() && (a.Force || ob.Options.Migrate) {
+		p = a.Pins
+	}
+	if a.Force && a.UpgradeBlocked == "" || a.Legacy() || isLegacyRecord(a) {
+		image = ""
+	}
+	out := spec.Pinned{Image: image, User: p.User, Env: p.Env}
+	for _, e := range p.ExtraPorts {
+		out.ExtraPorts = append(out.ExtraPorts, spec.Port{HostIP: e.HostIP, Host: e.Host, Container: e.Container, Protocol: e.Protocol})
+	}
+	for _, v := range p.Volumes {
+		out.Volumes = append(out.Volumes, spec.Mount{Type: "bind", Source: v.Source, Target: v.Target})
+	}
+	return out
+}
+
+// upgrade finds a newer reference in the manifest than the one the record pins.
+func (ob *observation) upgrade(a *App) {
+	image := a.Manifest.Container.Image
+	if a.Record == nil || a.Record.Image == "" || image == "" || a.Record.Image == image || a.Legacy() || isLegacyRecord(a) {
+		return
+	}
+	a.Upgrade = image
+	switch {
+	case repository(a.Record.Image) != repository(image):
+		a.UpgradeBlocked = "another repository than " + a.Record.Image
+	case lowerVersion(image, a.Record.Image):
+		a.UpgradeBlocked = "a lower version than " + a.Record.Image
+	}
+}

@@ -1,0 +1,181 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/state"
+)
+
+// PassLocks are the locks of a pass.
+type PassLocks interface {
+	Locker
+	NodeShared(ctx context.Context, wait time.Duration) (*state.Lock, error)
+	Reconcile(ctx context.Context, wait time.Duration) (*state.Lock, error)
+}
+
+// IntentSync brings the flag files that systemd honours in line with the owner's list.
+type IntentSync interface {
+	SyncFlags(apps map[string]string) (state.Intent, error)
+}
+
+// Pass is one run of observe, plan and apply.
+type Pass struct {
+	Observer Observer
+	Applier  Applier
+	Locks    PassLocks
+	Intent   IntentSync
+	Version  string
+	// WaitLock is how long the pass waits for another one to end.
+	WaitLock time.Duration
+	// Held tells that the caller has the locks of a full pass, from HoldFull.
+	Held     bool
+	ExitCode bool
+	// Planned is called with the plan before anything is changed.
+	Planned func(w *World, p Plan)
+}
+
+// Run makes one pass. Its error means that nothing was done; everything else is in the result.
+func (p *Pass) Run(ctx context.Context) (Result, error) {
+	o := p.Observer.Options
+	began := p.Observer.Now()
+	if !o.CheckOnly {
+		release, err := p.lock(ctx, o)
+		if err != nil {
+			return Result{}, err
+		}
+		defer release()
+		if err := p.syncIntent(); err != nil {
+			return Result{}, err
+		}
+		p.Applier.Disk.Sweep()
+	}
+	w, err := p.observe(ctx, o)
+	if err != nil {
+		return Result{}, err
+	}
+	plan := MakePlan(w, o)
+	if p.Planned != nil {
+		p.Planned(w, plan)
+	}
+	result := p.result(w, began)
+	if o.CheckOnly || plan.Empty() {
+		result.Apps = p.unchanged(w, plan)
+	} else {
+		result.Apps = p.Applier.Apply(ctx, w, plan)
+	}
+	if o.CheckOnly {
+		for _, op := range plan.Ops {
+			result.Plan = append(result.Plan, op.String())
+		}
+	}
+	result.summarise(p.ExitCode, len(o.Only) > 0)
+	result.DurationMS = p.Observer.Now().Sub(began).Milliseconds()
+	if errors.Is(ctx.Err(), context.Canceled) {
+		result.ExitCode = ExitInterrupted
+	}
+	return result, nil
+}
+
+// transitLooks is how often a pass looks again while something is between two states: about ten seconds.
+const transitLooks = 33
+
+// observe looks at the node. What is just being stopped or made, as after a pass that was killed, is looked at again: a
+// decision on half a restart would leave the other half to the next pass.
+func (p *Pass) observe(ctx context.Context, o Options) (*World, error) {
+	w, err := p.Observer.Observe(ctx)
+	for range transitLooks {
+		if err != nil || o.CheckOnly || !slices.ContainsFunc(w.Apps, (*App).inTransit) || !sleep(ctx, o.Timing.orDefault().Poll) {
+			break
+		}
+		w, err = p.Observer.Observe(ctx)
+	}
+	return w, err
+}
+
+// inTransit tells that the app will soon be in another state, without anybody doing anything.
+func (a *App) inTransit() bool {
+	moving := activating(a) && !autoRestarting(a) || a.Service.ActiveState == "deactivating"
+	switch {
+	case !a.Selected || a.Legacy():
+		return false
+	case a.C == nil:
+		return moving
+	}
+	return a.C.State == podman.StateStopping || a.C.State == podman.StateRemoving || moving && !a.Running()
+}
+
+// unchanged gives the verdicts as results; a pass with nothing to do still counts failing checks and good minutes.
+func (p *Pass) unchanged(w *World, plan Plan) []AppResult {
+	if p.Observer.Options.CheckOnly {
+		list := make([]AppResult, 0, len(plan.Apps))
+		for _, a := range plan.Apps {
+			list = append(list, initial(a, w.Now))
+		}
+		return list
+	}
+	return p.Applier.Apply(context.Background(), w, plan)
+}
+
+// lock takes what a pass must hold. A pass over named apps is not a full pass and leaves that lock alone.
+func (p *Pass) lock(ctx context.Context, o Options) (release func(), err error) {
+	switch {
+	case p.Held:
+		return func() {}, nil
+	case len(o.Only) == 0:
+		return HoldFull(ctx, p.Locks, p.WaitLock)
+	}
+	shared, err := p.Locks.NodeShared(ctx, p.WaitLock)
+	if err != nil {
+		return nil, err
+	}
+	return shared.Release, nil
+}
+
+// HoldFull takes the locks of a full pass: what is read while they are held no other pass changes.
+func HoldFull(ctx context.Context, locks PassLocks, wait time.Duration) (release func(), err error) {
+	shared, err := locks.NodeShared(ctx, wait)
+	if err != nil {
+		return nil, err
+	}
+	full, err := locks.Reconcile(ctx, wait)
+	if err != nil {
+		shared.Release()
+		return nil, err
+	}
+	return func() { full.Release(); shared.Release() }, nil
+}
+
+func (p *Pass) syncIntent() error {
+	_, err := p.Intent.SyncFlags(containers(p.Observer.Set))
+	return err
+}
+
+// containers maps app ids to container names.
+func containers(set *manifest.Set) map[string]string {
+	out := map[string]string{}
+	for id, app := range set.Apps {
+		out[id] = app.Unit()
+	}
+	return out
+}
+
+func (p *Pass) result(w *World, began time.Time) Result {
+	return Result{Schema: 1, Version: p.Version, StartedAt: began.UTC(), CheckOnly: p.Observer.Options.CheckOnly,
+		Podman:  PodmanState{Reachable: true, Version: w.Podman, State: "ok"},
+		Unknown: orEmpty(w.Unknown), Orphans: orEmpty(w.Orphans), Warnings: w.Warnings, partial: w.Partial, Apps: []AppResult{}}
+}
+
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// Unreachable tells that an error means that podman cannot be asked.
+func Unreachable(err error) bool { return errors.Is(err, podman.ErrUnreachable) }

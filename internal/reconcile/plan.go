@@ -1,0 +1,578 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/state"
+)
+
+// Plan is what a pass will do: the verdict on every app, and the operations in order. Making it changes nothing.
+type Plan struct {
+	Apps []AppPlan
+	Ops  []Operation
+}
+
+// AppPlan is an app with its verdict.
+type AppPlan struct {
+	*App
+	Verdict
+}
+
+// Empty tells that there is nothing to do.
+func (p Plan) Empty() bool { return len(p.Ops) == 0 }
+
+// String is the numbered list that --check-only prints.
+func (p Plan) String() string {
+	var b strings.Builder
+	for _, op := range p.Ops {
+		fmt.Fprintln(&b, op)
+	}
+	return b.String()
+}
+
+// MakePlan decides on every selected app and lays the operations out. It is pure: the same world and the same options
+// give the same plan.
+func MakePlan(w *World, o Options) Plan {
+	p := &planner{w: w, o: o, verdicts: map[string]*Verdict{}, last: map[string]int{}, secrets: map[string]int{}, networks: map[string]int{}}
+	for _, a := range w.Apps {
+		hold(a)
+		if a.Selected {
+			p.verdicts[a.ID] = p.narrow(a, decide(a, w, o))
+		}
+	}
+	for _, a := range w.Apps {
+		p.dependencies(a)
+	}
+	for _, a := range w.Apps {
+		p.prepare(a)
+	}
+	p.sharedReload()
+	for _, a := range w.Apps {
+		p.change(a)
+		p.expire(a)
+	}
+	p.stopOrder()
+	return p.plan()
+}
+
+// narrow leaves of a verdict what the caller asked for: adopt claims, or moves what is adopted, and does nothing else.
+func (p *planner) narrow(a *App, v *Verdict) *Verdict {
+	switch {
+	case v == nil || !p.o.AdoptOnly && !p.o.Migrate:
+		return v
+	case !a.Legacy() && !slices.Contains(v.Steps, stepMigrate) && !slices.Contains(v.Steps, stepRollBack):
+		return nil
+	case p.o.AdoptOnly:
+		v.Steps = slices.DeleteFunc(v.Steps, func(s step) bool { return s != stepAdopt })
+		v.Action, v.Class = NoOp, ClassOK
+		if len(v.Steps) > 0 {
+			v.Action = Adopted
+		}
+		v.Cause, v.Counted = adoptedCause(a.Drift), false
+	}
+	return v
+}
+
+// oneByOne tells that apps are changed one after the other, each with all that belongs to it.
+func (p *planner) oneByOne() bool { return p.o.Force || p.o.Migrate }
+
+// hold keeps the previous unit of an app whose wanted spec has failed (row 35).
+func hold(a *App) {
+	if a.Manifest == nil || a.Record == nil || a.Force || a.Record.FailedHash == "" || a.Record.FailedHash != a.Hash {
+		return
+	}
+	previous := a.Prev
+	if previous == nil && a.Unit != nil && a.specOnDisk() != a.Hash {
+		previous = a.Unit.Content
+	}
+	if previous == nil {
+		return // nothing to go back to: the failed spec is all there is
+	}
+	a.Held, a.UnitText, a.Hash = true, previous, labelIn(previous, "io.archipelago.spec-hash")
+}
+
+type planner struct {
+	w        *World
+	o        Options
+	verdicts map[string]*Verdict
+	ops      []Operation
+	// last is the number of an app's latest operation; reload the shared daemon-reload; chain the latest operation of
+	// the app before, when apps are changed one at a time.
+	last     map[string]int
+	secrets  map[string]int
+	networks map[string]int
+	reload   int
+	chain    int
+}
+
+func (p *planner) plan() Plan {
+	out := Plan{Ops: p.ops}
+	for _, a := range p.w.Apps {
+		if v := p.verdicts[a.ID]; v != nil {
+			out.Apps = append(out.Apps, AppPlan{App: a, Verdict: *v})
+		}
+	}
+	return out
+}
+
+// add appends an operation that follows the app's latest one and those given.
+func (p *planner) add(op Operation, after ...int) int {
+	op.N = len(p.ops) + 1
+	if n := p.last[op.App]; n > 0 && op.App != "" {
+		after = append(after, n)
+	}
+	slices.Sort(after)
+	for _, n := range slices.Compact(after) {
+		if n > 0 {
+			op.After = append(op.After, n)
+		}
+	}
+	p.ops = append(p.ops, op)
+	if op.App != "" {
+		p.last[op.App] = op.N
+	}
+	return op.N
+}
+
+func (p *planner) has(a *App, steps ...step) bool {
+	v := p.verdicts[a.ID]
+	return v != nil && slices.ContainsFunc(v.Steps, func(s step) bool { return slices.Contains(steps, s) })
+}
+
+var starting = []step{stepStart, stepRestart, stepReplace, stepLegacy, stepMigrate, stepUnpause}
+
+// dependencies, row 24: an app whose needs cannot be met in this pass waits; one whose needs may be met makes the pass
+// wait for them.
+func (p *planner) dependencies(a *App) {
+	v := p.verdicts[a.ID]
+	if !p.has(a, starting...) || a.Running() {
+		return
+	}
+	for _, n := range a.Needs {
+		d := p.w.app(n.App)
+		switch {
+		case d == nil:
+			p.verdicts[a.ID] = waiting("24", observedState(a), "dependency "+n.App+" is not known")
+		case d.Want == WantStopped:
+			p.verdicts[a.ID] = waiting("24", observedState(a), "dependency "+n.App+" is stopped by the owner")
+		case d.Want != WantRunning:
+			p.verdicts[a.ID] = waiting("24", observedState(a), "dependency "+n.App+" is not installed")
+		case satisfied(d, n.Condition, p.w.Now) && !p.has(d, starting...):
+			continue
+		case p.has(d, starting...) || p.has(d, stepWait, stepGate):
+			continue
+		case p.onItsWay(d):
+			p.awaitApp(d, a.ID)
+			continue
+		default:
+			p.verdicts[a.ID] = waiting("24", observedState(a), fmt.Sprintf("dependency %s is %s", n.App, p.stateOf(d)))
+		}
+		p.verdicts[a.ID].Drift = v.Drift
+		return
+	}
+}
+
+func (p *planner) stateOf(d *App) string {
+	if v := p.verdicts[d.ID]; v != nil && v.State != "" {
+		return v.State
+	}
+	return observedState(d)
+}
+
+// onItsWay tells that an app was started a short while ago and may still pass its gate.
+func (p *planner) onItsWay(d *App) bool {
+	if activating(d) {
+		return d.Service.NRestarts <= 1
+	}
+	return d.Running() && p.w.Now.Sub(d.C.StartedAt) < gateLimit(d)
+}
+
+func (p *planner) awaitApp(d *App, dependant string) {
+	v := p.verdicts[d.ID]
+	if v == nil { // not selected: checked, not repaired
+		return
+	}
+	v.Steps = append(v.Steps, stepWait)
+	if v.Cause == "" {
+		v.Cause = dependant + " needs it"
+	}
+}
+
+// satisfied tells that an app is in a condition as observed.
+func satisfied(d *App, condition string, now time.Time) bool {
+	if !d.Running() {
+		return false
+	}
+	healthy := d.C.Health == podman.HealthHealthy || (d.C.Health == "" && now.Sub(d.C.StartedAt) >= 5*time.Second)
+	switch condition {
+	case manifest.Started:
+		return now.Sub(d.C.StartedAt) >= aliveFor || d.C.Health == podman.HealthHealthy
+	case manifest.Archival:
+		return healthy && d.Archival
+	case manifest.Unlocked:
+		return healthy && d.Stage.Ready
+	}
+	return healthy
+}
+
+// ownReload: an app that waits for an image, or is changed by force one at a time, does not hold up the others.
+func (p *planner) ownReload(a *App) bool { return p.oneByOne() || p.imageAbsent(a) }
+
+func (p *planner) imageAbsent(a *App) bool {
+	if a.Manifest == nil || p.w.Images == nil {
+		return false
+	}
+	again := a.Manifest.Container.PullPolicy == "always" && a.Spec.Build == nil && p.has(a, stepStart, stepReplace, stepMigrate)
+	return p.w.Images[a.Spec.Image] == "" || again
+}
+
+// prepare lays out everything that touches no container: secrets, directories, files, images, units.
+func (p *planner) prepare(a *App) {
+	v := p.verdicts[a.ID]
+	if v == nil {
+		return
+	}
+	if p.oneByOne() {
+		// One at a time: what belongs to an app is laid out together with its change.
+		return
+	}
+	p.prepareSteps(a, v)
+}
+
+func (p *planner) prepareSteps(a *App, v *Verdict) {
+	for _, s := range v.Steps {
+		switch s {
+		case stepAdopt:
+			p.add(Operation{Kind: Adopt, App: a.ID, Object: a.Container, Cause: "made by something else, claimed by its name"})
+		case stepPrepare:
+			p.inputs(a)
+		case stepFiles:
+			p.files(a)
+		case stepUnit:
+			p.unit(a)
+		case stepMigrate:
+			p.inputs(a)
+		}
+	}
+}
+
+// inputs are what must be there before the unit: the image first, so that a change whose image cannot be had
+// changes nothing else.
+func (p *planner) inputs(a *App) {
+	if p.imageAbsent(a) {
+		p.image(a)
+	}
+	for _, s := range a.Fresh {
+		p.freshSecret(a, s)
+	}
+	for _, d := range a.Dirs {
+		p.add(Operation{Kind: MakeDirectory, App: a.ID, Object: d.Path, Cause: d.Cause, Path: d.Path, Owner: d.Owner, Mode: 0o750})
+	}
+	p.files(a)
+	if a.Network != nil && p.w.Networks != nil && (!p.w.Networks[a.Network.Name] || a.Network.Stale) {
+		p.network(a)
+	}
+	for _, s := range a.staleSecrets(p.w) {
+		p.add(Operation{Kind: SetSecret, App: a.ID, Object: s.Name, Cause: p.secretCause(s), Secret: s})
+	}
+}
+
+func (p *planner) image(a *App) {
+	kind := PullImage
+	if a.Spec.Build != nil {
+		kind = BuildImage
+	}
+	p.add(Operation{Kind: kind, App: a.ID, Object: a.Spec.Image, Cause: p.imageCause(a)})
+}
+
+func (p *planner) imageCause(a *App) string {
+	if p.w.Images[a.Spec.Image] != "" {
+		return "pull_policy is always"
+	}
+	return "image is absent"
+}
+
+// freshSecret writes a secret once, however many apps read it.
+func (p *planner) freshSecret(a *App, s Secret) {
+	if n, ok := p.secrets[s.Name]; ok {
+		if n != p.last[a.ID] {
+			p.add(Operation{Kind: Wait, App: a.ID, Object: "secret " + s.Name, Cause: "written for another app"}, n)
+		}
+		return
+	}
+	p.secrets[s.Name] = p.add(Operation{Kind: WriteSecret, App: a.ID, Object: s.Name, Cause: s.cause(), Secret: s})
+}
+
+func (s Secret) cause() string {
+	if s.Take {
+		return "the container's value is taken"
+	}
+	return "secret is missing"
+}
+
+func (p *planner) secretCause(s Secret) string {
+	if _, ok := p.w.Secrets[s.Name]; ok {
+		return "its value differs from the secret file"
+	}
+	return "absent"
+}
+
+func (p *planner) network(a *App) {
+	if n, ok := p.networks[a.Network.Name]; ok {
+		p.add(Operation{Kind: Wait, App: a.ID, Object: "network " + a.Network.Name, Cause: "created for another app"}, n)
+		return
+	}
+	p.networks[a.Network.Name] = p.add(Operation{Kind: CreateNetwork, App: a.ID, Object: a.Network.Name, Cause: p.networkCause(a.Network), Network: *a.Network})
+}
+
+func (p *planner) networkCause(n *Network) string {
+	if p.w.Networks[n.Name] {
+		return "its unit is missing or differs"
+	}
+	return "network is absent"
+}
+
+func (p *planner) files(a *App) {
+	for _, f := range a.Files {
+		if f.CompareOnly || !f.differs() {
+			continue
+		}
+		p.add(Operation{Kind: WriteFile, App: a.ID, Object: f.Name, Cause: f.Cause, Path: f.Path, Content: f.Content, Mode: f.Mode, Owner: f.Owner, KeepOld: f.KeepOld})
+	}
+}
+
+func (p *planner) unit(a *App) {
+	if !a.unitDiffers() {
+		return
+	}
+	text := "unit is missing"
+	if a.Unit != nil {
+		text = words(a.unitChanges())
+	}
+	p.add(Operation{Kind: WriteUnit, App: a.ID, Object: a.Container + ".container", Cause: text, Content: a.UnitText})
+}
+
+// sharedReload is the one daemon-reload after all units that were written at once.
+func (p *planner) sharedReload() {
+	var after []int
+	for _, op := range p.ops {
+		if op.Kind == WriteUnit && !p.ownReload(p.w.app(op.App)) {
+			after = append(after, op.N)
+		}
+	}
+	if len(after) > 0 {
+		p.reload = p.add(Operation{Kind: Reload, Object: everyContainer, Cause: "units changed"}, after...)
+	}
+}
+
+// change lays out what touches the container.
+func (p *planner) change(a *App) {
+	v := p.verdicts[a.ID]
+	if v == nil || len(v.Steps) == 0 {
+		return
+	}
+	chained := p.oneByOne() && !p.has(a, stepStop, stepRemove) // stops have an order of their own
+	if n := p.chain; chained && n > 0 {
+		p.last[a.ID] = max(p.last[a.ID], n)
+	}
+	if p.oneByOne() {
+		p.prepareSteps(a, v)
+	}
+	loaded := p.loaded(a)
+	for _, s := range v.Steps {
+		p.changeStep(a, v, s, loaded)
+	}
+	if chained {
+		p.chain = p.last[a.ID]
+	}
+}
+
+// loaded is the daemon-reload that the app's start must follow, 0 when its unit did not change.
+func (p *planner) loaded(a *App) int {
+	wrote := slices.ContainsFunc(p.ops, func(op Operation) bool { return op.App == a.ID && op.Kind == WriteUnit })
+	starts := a.Unit != nil && p.has(a, starting...) && !wrote
+	switch {
+	case starts && a.Service.LoadState == "not-found":
+		return p.add(Operation{Kind: Reload, App: a.ID, Object: everyContainer, Cause: "systemd does not know the service"})
+	case starts && a.Service.NeedReload:
+		return p.add(Operation{Kind: Reload, App: a.ID, Object: everyContainer, Cause: "systemd has an older unit"})
+	case !wrote:
+		return 0
+	case p.ownReload(a):
+		return p.add(Operation{Kind: Reload, App: a.ID, Object: everyContainer, Cause: "unit changed"})
+	}
+	return p.reload
+}
+
+func (p *planner) changeStep(a *App, v *Verdict, s step, loaded int) {
+	service := a.Container + ".service"
+	op := Operation{App: a.ID, Object: service, Cause: v.Cause}
+	after := []int{loaded}
+	switch s {
+	case stepStart:
+		op.Kind, op.Needs, op.Gate = Start, a.Needs, p.gate(a)
+		after = append(after, p.providers(a)...)
+	case stepRestart:
+		op.Kind, op.Needs, op.Gate = Restart, p.restartNeeds(a), p.gate(a)
+		after = append(after, p.providers(a)...)
+	case stepReplace:
+		op.Kind, op.Needs, op.Gate = Replace, p.restartNeeds(a), &Gate{Condition: manifest.Healthy, Limit: gateLimit(a)}
+		after = append(after, p.providers(a)...)
+	case stepStop:
+		op.Kind = Stop
+	case stepUnpause:
+		op.Kind, op.Object = Unpause, a.Container
+	case stepLegacy:
+		op.Kind, op.Object, op.Needs, op.Gate = StartLegacy, a.Container, a.Needs, p.gate(a)
+		after = append(after, p.providers(a)...)
+	case stepMigrate:
+		op.Kind, op.Object, op.Needs, op.Gate = Migrate, a.Container, p.restartNeeds(a), &Gate{Condition: manifest.Healthy, Limit: gateLimit(a)}
+		op.Content = a.UnitText
+		after = append(after, p.providers(a)...)
+	case stepWait:
+		op.Kind, op.Gate = Wait, &Gate{Condition: manifest.Healthy, Limit: gateLimit(a), Restarting: true}
+	case stepGate:
+		op.Kind, op.Gate = Wait, &Gate{Condition: manifest.Healthy, Limit: gateLimit(a)}
+	case stepRollBack:
+		op.Kind = RollBack
+	case stepHooks:
+		op.Kind, op.Object = RunHooks, a.Container
+	case stepRemove:
+		p.remove(a, v)
+		return
+	default:
+		return
+	}
+	p.add(op, after...)
+}
+
+// remove ends an app that the owner removed: the unit goes before the container, so that nothing brings it back
+// (incident 9). Data and secrets stay.
+func (p *planner) remove(a *App, v *Verdict) {
+	if a.C != nil && a.C.State == podman.StatePaused {
+		p.add(Operation{Kind: Unpause, App: a.ID, Object: a.liveName(), Cause: v.Cause})
+	}
+	p.add(Operation{Kind: Stop, App: a.ID, Object: a.Container + ".service", Cause: v.Cause})
+	if a.Unit != nil {
+		p.add(Operation{Kind: RemoveUnit, App: a.ID, Object: a.Container + ".container", Cause: v.Cause})
+		p.add(Operation{Kind: Reload, App: a.ID, Object: everyContainer, Cause: "unit removed"})
+	}
+	if a.C != nil {
+		p.add(Operation{Kind: RemoveOld, App: a.ID, Object: a.liveName(), Cause: v.Cause})
+	}
+}
+
+// oldKept is how long a container that a migration set aside is kept.
+const oldKept = 24 * time.Hour
+
+// expire removes containers that migrations set aside a day ago, once the app is healthy without them.
+func (p *planner) expire(a *App) {
+	if a.Record == nil || !a.Selected || p.o.AdoptOnly || !a.Managed() || !satisfied(a, manifest.Healthy, p.w.Now) {
+		return
+	}
+	for _, old := range a.Record.OldContainers {
+		if p.w.Now.Sub(old.RenamedAt) < oldKept {
+			continue
+		}
+		p.add(Operation{Kind: RemoveOld, App: a.ID, Object: old.Name, Cause: "replaced by a unit more than 24 h ago"})
+	}
+}
+
+// gate is what a start must reach before the pass goes on: health when somebody waits for it, else only life.
+func (p *planner) gate(a *App) *Gate {
+	condition := ""
+	for _, b := range p.w.Apps {
+		if !p.has(b, starting...) {
+			continue
+		}
+		for _, n := range b.Needs {
+			if n.App == a.ID {
+				condition = manifest.Healthy
+			}
+		}
+	}
+	switch {
+	case p.o.Wait:
+		return &Gate{Condition: manifest.Healthy, Limit: cmpLimit(p.o.Timeout, gateLimit(a))}
+	case condition != "":
+		return &Gate{Condition: condition, Limit: gateLimit(a)}
+	}
+	return &Gate{Condition: manifest.Started, Limit: gateLimit(a)}
+}
+
+func cmpLimit(timeout, limit time.Duration) time.Duration {
+	if timeout > 0 {
+		return timeout
+	}
+	return limit
+}
+
+// restartNeeds: an app that runs is restarted whatever its dependencies do, but after them.
+func (p *planner) restartNeeds(a *App) []Need {
+	if a.Running() {
+		return nil
+	}
+	return a.Needs
+}
+
+// providers are the last operations of the apps that must be ready first. They are laid out before a, because apps come
+// in the order of starts.
+func (p *planner) providers(a *App) []int {
+	var list []int
+	for _, n := range a.Needs {
+		if p.has(p.w.app(n.App), append([]step{stepWait, stepGate}, starting...)...) {
+			list = append(list, p.last[n.App])
+		}
+	}
+	return list
+}
+
+// stopOrder makes stops wait for the stops of the apps that need them.
+func (p *planner) stopOrder() {
+	stops := map[string]int{}
+	for _, op := range p.ops {
+		if op.Kind == Stop {
+			stops[op.App] = op.N
+		}
+	}
+	for app := range stops {
+		for _, n := range p.w.app(app).Needs {
+			if d, ok := stops[n.App]; ok && d < stops[app] {
+				p.swapAfter(d, stops[app])
+			}
+		}
+	}
+	for i := range p.ops {
+		slices.Sort(p.ops[i].After)
+	}
+}
+
+func (p *planner) swapAfter(first, then int) {
+	op := &p.ops[first-1]
+	if !slices.Contains(op.After, then) {
+		op.After = append(op.After, then)
+	}
+}
+
+// The limits of health gates by tier (first boot and reconcile share them).
+func gateLimit(a *App) time.Duration {
+	switch a.Tier {
+	case 0:
+		return 180 * time.Second
+	case 1, 2:
+		return 300 * time.Second
+	}
+	limit := 120 * time.Second
+	if a.Spec.Health != nil {
+		limit = max(limit, time.Duration(a.Spec.Health.StartPeriod+60)*time.Second)
+	}
+	return limit
+}
+
+// isLegacyRecord tells that the app's container was not made by archy.
+func isLegacyRecord(a *App) bool { return a.Record != nil && a.Record.Owner == state.Legacy }

@@ -1,0 +1,180 @@
+package reconcile
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+)
+
+// procDir lays out files of a /proc.
+func procDir(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if target, ok := strings.CutPrefix(content, "-> "); ok {
+			if err := os.Symlink(target, file); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func args(words ...string) string { return strings.Join(words, "\x00") + "\x00" }
+
+func TestMonitors(t *testing.T) {
+	proc := procDir(t, map[string]string{
+		"4700/cmdline": args("/usr/bin/conmon", "--api-version", "1", "-c", "abc", "-n", "lnd", "--exit-command", "podman"),
+		"4701/cmdline": args("conmon", "-n", "mempool"),
+		"4702/cmdline": args("vim", "conmon", "-n", "electrumx"),
+		"4703/cmdline": args("/usr/bin/conmon", "-n"),
+		"4704/cmdline": "", // a kernel thread
+		"self/cmdline": args("/usr/bin/conmon", "-n", "self"),
+		"version":      "Linux",
+	})
+	got := monitors(proc)
+	if len(got) != 2 || got["lnd"] != 4700 || got["mempool"] != 4701 {
+		t.Errorf("monitors %v", got)
+	}
+	if got := monitors(filepath.Join(proc, "absent")); len(got) != 0 {
+		t.Errorf("monitors without a /proc: %v", got)
+	}
+}
+
+const (
+	tcpTable = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 55501 1 0000000000000000 100 0 0 10 0
+   1: 0100007F:1F91 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 55502 1 0000000000000000 20 4 30 10 -1
+garbage
+   2: nonsense
+`
+	udpTable = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+  10: 00000000:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 55503 2 0000000000000000 0
+`
+	tcp6Table = `  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000000000000000000000000000:20FB 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 55504 1 0000000000000000 100 0 0 10 0
+`
+)
+
+func listening(t *testing.T) string {
+	return procDir(t, map[string]string{
+		"net/tcp": tcpTable, "net/udp": udpTable, "net/tcp6": tcp6Table,
+		"99/fd/7": "-> socket:[55501]", "99/comm": "nginx\n", "100/fd/3": "-> /dev/null", "100/comm": "cat\n", "101/fd/4": "-> socket:[55504]",
+	})
+}
+
+func TestListeners(t *testing.T) {
+	got := listeners(listening(t))
+	want := map[portKey]bool{{"tcp", 8080}: true, {"udp", 53}: true, {"tcp", 8443}: true}
+	if len(got) != len(want) {
+		t.Errorf("listeners %v", got)
+	}
+	for k := range want {
+		if !got[k] {
+			t.Errorf("%v is missing in %v", k, got)
+		}
+	}
+	if got := listeners(t.TempDir()); len(got) != 0 {
+		t.Errorf("listeners without a /proc: %v", got)
+	}
+}
+
+func TestHolder(t *testing.T) {
+	proc := listening(t)
+	for port, want := range map[int]string{8080: "pid 99 nginx", 8443: "pid 101 ?", 53: "a process of another user"} {
+		if got := holder(proc, port); got != want {
+			t.Errorf("port %d: %q, want %q", port, got, want)
+		}
+	}
+}
+
+// A foreign process on a port of an app is named, and is no reason for the breaker (row 32).
+func TestPortHeldByAForeignProcess(t *testing.T) {
+	apps := map[string]string{"solo": five()["solo"] + "  ports:\n    - host: 8080\n      container: 80\n      auth: gated\n"}
+	n := newNode(t, apps).firstBootDone()
+	for name, content := range map[string]string{"net/tcp": tcpTable, "99/comm": "nginx"} {
+		file := n.layout.Host("/proc/" + name)
+		_ = os.MkdirAll(filepath.Dir(file), 0o755)
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = os.MkdirAll(n.layout.Host("/proc/99/fd"), 0o755)
+	if err := os.Symlink("socket:[55501]", n.layout.Host("/proc/99/fd/7")); err != nil {
+		t.Fatal(err)
+	}
+	for range 7 {
+		r := n.pass()
+		if got := n.result(r, "solo"); got.Row != "32" || got.Cause != "port 8080 is held by pid 99 nginx" || len(n.touched()) > 0 {
+			t.Fatalf("%+v", got)
+		}
+		n.later(time.Minute)
+	}
+	_ = os.Remove(n.layout.Host("/proc/net/tcp"))
+	n.pass()
+	n.converged()
+}
+
+// dead-pid: the process is looked up twice, and any doubt means alive (incident 12).
+func TestDeadPid(t *testing.T) {
+	t.Parallel()
+	n := fiveRunning(t)
+	dead := n.containers["solo"]
+	if err := os.RemoveAll(n.layout.Host("/proc/" + strconv.Itoa(dead.State.Pid))); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.result(n.pass(), "solo"); got.Row != "5" || got.Action != Recreated {
+		t.Errorf("%+v", got)
+	}
+	equal(t, "touched", n.touched(), []string{"restart solo"})
+	n.converged()
+}
+
+func TestALivingMonitorIsNeverDoubled(t *testing.T) {
+	t.Parallel()
+	n := fiveRunning(t)
+	n.drop(n.containers["solo"])
+	n.services["solo.service"].ActiveState = "inactive"
+	dir := n.layout.Host("/proc/4999")
+	_ = os.MkdirAll(dir, 0o755)
+	if err := os.WriteFile(filepath.Join(dir, "cmdline"), []byte(args("/usr/bin/conmon", "-n", "solo")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := n.pass(func(o *Options) { o.Force, o.Only = true, []string{"solo"} })
+	if got := n.result(r, "solo"); got.Row != "12a" || got.Action != NeedsHuman || r.ExitCode != ExitNeedsHuman || len(n.touched()) > 0 {
+		t.Errorf("%+v, exit %d, %q", got, r.ExitCode, n.touched())
+	}
+}
+
+// peer-address-change: one restart, and only of the app that keeps the address (incident 12).
+func TestPeerAddressChange(t *testing.T) {
+	apps := five()
+	apps["web"] = strings.Replace(apps["web"], "    network: archy-net\n", "    network: archy-net\n    restart_on_peer_change: [api]\n", 1)
+	n := newNode(t, apps).firstBootDone()
+	n.pass()
+	n.converged()
+	n.calls = nil
+	n.mu.Lock()
+	n.up(n.containers["api"])
+	n.containers["api"].ID = "another"
+	n.containers["api"].Health.Status = podman.HealthHealthy
+	n.mu.Unlock()
+	if got := n.result(n.pass(), "web"); got.Row != "38" || got.Action != Restarted {
+		t.Errorf("%+v", got)
+	}
+	equal(t, "touched", n.touched(), []string{"restart web"})
+	n.converged()
+}

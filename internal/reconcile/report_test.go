@@ -1,0 +1,45 @@
+package reconcile
+
+import (
+	"testing"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/state"
+)
+
+// test that an open breaker is an error line when it opens and once an hour, not twice a minute
+func TestOpenBreakerIsToldHourly(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	h := state.History{App: "lnd"}
+	h.Open(start, "boot", "too many failures in 30 minutes")
+	told := 0
+	for d := time.Duration(0); d < 2*time.Hour+time.Minute; d += 30 * time.Second {
+		c := &change{history: h, result: AppResult{Error: &AppError{Code: "breaker-open"}}}
+		(&run{}).reportBreaker(c, start.Add(d))
+		h = c.history
+		if !c.result.Repeated {
+			told++
+		}
+	}
+	if told != 3 {
+		t.Errorf("told %d times in two hours, want 3", told)
+	}
+}
+
+// test that a failure at a dependency is forgotten when that one comes up in the same pass
+func TestDependencyCameUp(t *testing.T) {
+	lnd := &change{App: &App{ID: "lnd", Needs: []Need{{App: "bitcoin-knots"}}}}
+	bitcoin := &change{App: &App{ID: "bitcoin-knots"}}
+	r := &run{apps: map[string]*change{"lnd": lnd, "bitcoin-knots": bitcoin}}
+	if r.dependencyCameUp(lnd) {
+		t.Error("nothing was started")
+	}
+	bitcoin.changed = true
+	if !r.dependencyCameUp(lnd) {
+		t.Error("bitcoin was started and it is not noticed")
+	}
+	bitcoin.ended = errStop
+	if r.dependencyCameUp(lnd) {
+		t.Error("bitcoin did not come up")
+	}
+}
