@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+)
+
+// reconcileOptions are the flags of reconcile.
+type reconcileOptions struct {
+	containers    []string
+	force         bool
+	createMissing bool
+	checkOnly     bool
+	dryRun        bool
+	exitCode      bool
+	noPull        bool
+	wait          bool
+	timeout       time.Duration
+	watch         bool
+	interval      time.Duration
+	waitLock      time.Duration
+}
+
+func reconcileCmd() *cobra.Command {
+	var o reconcileOptions
+	cmd := &cobra.Command{
+		Use:     "reconcile",
+		GroupID: groupNode,
+		Short:   "compare what should run with what runs, and repair the difference",
+		Long: `reconcile reads the manifests, the node and the containers, computes a plan, executes it
+and says what it did, per app. A change that does not come up healthy is undone. With
+nothing to do it changes nothing and exits 0.
+
+Exit codes: 0 as desired, 1 nothing could be done, 2 usage or configuration, 3 some apps
+failed, 4 drift (with --exit-code), 5 locked, 6 a person must decide, 130 interrupted.`,
+		Example: `  archy reconcile --check-only
+  archy reconcile --create-missing
+  archy reconcile --force --container=lnd`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&o.containers, "container", nil, "act on this container or app only (repeatable)")
+	f.BoolVar(&o.force, "force", false, "recreate even if nothing differs; applies new images, clears holds")
+	f.BoolVar(&o.createMissing, "create-missing", false, "also create optional apps that are absent")
+	f.BoolVar(&o.checkOnly, "check-only", false, "print the plan and change nothing")
+	f.BoolVar(&o.dryRun, "dry-run", false, "the same as --check-only")
+	f.BoolVar(&o.exitCode, "exit-code", false, "exit 4 when something differs")
+	f.BoolVar(&o.noPull, "no-pull", false, "treat absent images as missing")
+	f.BoolVar(&o.wait, "wait", false, "wait until every touched app is healthy (default with --container)")
+	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "how long --wait waits")
+	f.BoolVar(&o.watch, "watch", false, "go on: a pass, a pause, a pass")
+	f.DurationVar(&o.interval, "interval", 0, "pause between passes with --watch (default from the configuration, at least 5s)")
+	f.DurationVar(&o.waitLock, "wait-lock", 30*time.Second, "how long to wait for another run")
+	return cmd
+}
+
+func (o *reconcileOptions) run(cmd *cobra.Command) error {
+	if o.interval != 0 && o.interval < 5*time.Second {
+		return usage("", "--interval %s is below 5s", o.interval)
+	}
+	if o.watch {
+		return o.loop(cmd)
+	}
+	return o.once(cmd)
+}
+
+// begin opens the node. A full pass takes its locks first of all, so that podman may be asked while the manifests are
+// being read; what a pass over named apps has to lock is known only after that.
+func (o *reconcileOptions) begin(cmd *cobra.Command) (e *env, done func(), err error) {
+	if e, err = openNode(cmd); err != nil {
+		return nil, nil, err
+	}
+	release := func() {}
+	if len(o.containers) > 0 {
+		return e, release, e.load()
+	}
+	if err := e.requireSecrets(); err != nil {
+		return nil, nil, err
+	}
+	if !o.checkOnly && !o.dryRun {
+		if release, err = reconcile.HoldFull(cmd.Context(), e.Locks, o.waitLock); err != nil {
+			return nil, nil, err
+		}
+	}
+	e.asked = e.askAhead(cmd.Context())
+	done = func() { e.asked.close(); release() }
+	if err := e.load(); err != nil {
+		done()
+		return nil, nil, err
+	}
+	return e, done, nil
+}
+
+// once makes one pass.
+func (o *reconcileOptions) once(cmd *cobra.Command) error {
+	e, done, err := o.begin(cmd)
+	if err != nil {
+		return err
+	}
+	defer done()
+	only, err := e.ids(o.containers)
+	if err != nil {
+		return err
+	}
+	if err := e.requireSecrets(); err != nil {
+		return err
+	}
+	e.warnFindings()
+	c, err := e.connect(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	pass := c.pass(reconcile.Options{Only: only, Force: o.force, CreateMissing: o.createMissing, CheckOnly: o.checkOnly || o.dryRun,
+		NoPull: o.noPull, Wait: o.wait || (len(only) > 0 && !cmd.Flags().Changed("wait")), Timeout: o.timeout})
+	pass.WaitLock, pass.ExitCode, pass.Held = o.waitLock, o.exitCode, len(only) == 0
+	result, err := pass.Run(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if !result.CheckOnly {
+		e.keepLast(result)
+	}
+	if err := e.printResult(result); err != nil {
+		return err
+	}
+	return exitCode(result.ExitCode)
+}
+
+// keepLast keeps the result for whoever asks later. It is written at each pass and is no loss, so it is not synced.
+func (e *env) keepLast(result reconcile.Result) {
+	if err := e.State.WriteLastUnsynced("reconcile", result); err != nil {
+		fmt.Fprintln(e.err, "warning:", err)
+	}
+}
+
+// loop makes passes until it is told to end. A pass that fails is told and followed by the next.
+func (o *reconcileOptions) loop(cmd *cobra.Command) error {
+	c := cliOf(cmd)
+	for {
+		err := o.once(cmd)
+		var exit *exitError
+		switch {
+		case cmd.Context().Err() != nil:
+			return nil
+		case errors.As(err, &exit) && exit.Code == exitUsage:
+			return err
+		case err != nil:
+			c.report(classify(err))
+		}
+		if !pause(cmd.Context(), o.pauseOf(c)) {
+			return nil
+		}
+	}
+}
+
+func (o *reconcileOptions) pauseOf(c *cli) time.Duration {
+	if o.interval != 0 {
+		return o.interval
+	}
+	cfg, err := c.loadConfig()
+	if err != nil {
+		return 30 * time.Second
+	}
+	return cfg.Reconcile.Interval
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// printResult prints a pass: the table to stdout, what went wrong to stderr; or the one document.
+func (e *env) printResult(r reconcile.Result) error {
+	if e.json {
+		enc := json.NewEncoder(e.out)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(r)
+	}
+	for _, w := range r.Warnings {
+		fmt.Fprintln(e.err, "warning:", w)
+	}
+	if r.CheckOnly && len(r.Plan) > 0 {
+		for _, line := range r.Plan {
+			fmt.Fprintln(e.out, line)
+		}
+		fmt.Fprintln(e.out)
+	}
+	var rows [][]string
+	for _, a := range r.Apps {
+		if e.verbose || !a.Quiet() {
+			rows = append(rows, []string{a.App, fmt.Sprint(a.Tier), ownerWord(a.Owner), a.State, string(a.Action), a.Summary()})
+		}
+	}
+	if len(rows) > 0 {
+		if err := e.table([]string{"APP", "TIER", "OWNER", "STATE", "ACTION", "DETAIL"}, rows); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(e.out, r.Line())
+	e.explain(r)
+	return nil
+}
+
+// explain says for each app that failed why, with its last words and what to do.
+func (e *env) explain(r reconcile.Result) {
+	for _, a := range r.Apps {
+		if a.Error == nil || a.Repeated && !e.verbose {
+			continue
+		}
+		fmt.Fprintf(e.err, "\nerror: %s: %s\n", a.App, a.Error.Message)
+		for _, line := range a.Error.LogTail {
+			fmt.Fprintln(e.err, "  | "+line)
+		}
+		if a.Error.Hint != "" {
+			fmt.Fprintln(e.err, "hint:", a.Error.Hint)
+		}
+	}
+}
+
+func ownerWord(owner string) string { return owner }
