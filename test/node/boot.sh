@@ -14,11 +14,14 @@ mount -t sysfs sysfs "$R/sys"
 # a pure version 2 tree, with the node's own cgroup as its root: crun refuses a hybrid one
 mount -t cgroup2 cgroup2 "$R/sys/fs/cgroup"
 mount -t tmpfs -o mode=755 tmpfs "$R/dev"
-for d in null zero full random urandom tty fuse net/tun; do
-	mkdir -p "$R/dev/$(dirname "$d")"
+for d in null zero full random urandom tty; do
 	touch "$R/dev/$d"
 	mount --bind "/dev/$d" "$R/dev/$d"
 done
+# everybody may open these two on a machine with udev, and rootless podman must; the machine around may have no udev
+mkdir "$R/dev/net"
+mknod -m 666 "$R/dev/fuse" c 10 229
+mknod -m 666 "$R/dev/net/tun" c 10 200
 mkdir "$R/dev/pts" "$R/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$R/dev/pts"
 ln -s pts/ptmx "$R/dev/ptmx"
