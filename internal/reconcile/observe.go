@@ -158,6 +158,11 @@ func (ob *observation) decideWants() map[string]want {
 	if ob.Options.CreateMissing {
 		ob.createMissing(wants)
 	}
+	for id, by := range ob.Options.Install {
+		if wants[id].Want != WantRunning {
+			wants[id] = want{WantRunning, by}
+		}
+	}
 	for _, id := range ob.Set.Order() {
 		if wants[id].Want == WantRunning {
 			ob.pullIn(wants, id)

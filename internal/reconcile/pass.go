@@ -176,6 +176,3 @@ func orEmpty(list []string) []string {
 	}
 	return list
 }
-
-// Unreachable tells that an error means that podman cannot be asked.
-func Unreachable(err error) bool { return errors.Is(err, podman.ErrUnreachable) }

@@ -147,6 +147,26 @@ func TestCreateMissingPullsInDependencies(t *testing.T) {
 	}
 }
 
+// A new node gets the apps of its profile, with what they need, and nothing else; an app that was removed comes back when
+// somebody asks for it.
+func TestInstallWantsWhatNoRecordNames(t *testing.T) {
+	apps := five()
+	for id, text := range apps {
+		apps[id] = strings.Replace(text, "optional: false", "optional: true", 1)
+	}
+	n := newNode(t, apps)
+	if err := n.store.WriteRecord(state.Record{App: "solo", Container: "solo", RemovedAt: n.now()}); err != nil {
+		t.Fatal(err)
+	}
+	r := n.pass(func(o *Options) { o.Install = map[string]string{"solo": state.ByInstall} })
+	if r.ExitCode != 0 || len(r.Apps) != 1 || r.Apps[0].App != "solo" {
+		t.Fatalf("exit %d: %+v", r.ExitCode, r.Apps)
+	}
+	if got := n.record("solo"); !got.Installed || got.By != state.ByInstall || !got.RemovedAt.IsZero() {
+		t.Errorf("record: %+v", got)
+	}
+}
+
 // A migration that would change where data lie, or with which password they are opened, is refused.
 func TestMigrationIsRefused(t *testing.T) {
 	for _, c := range []struct {

@@ -18,8 +18,11 @@ type Options struct {
 	Only          []string
 	Force         bool
 	CreateMissing bool
-	CheckOnly     bool
-	NoPull        bool
+	// Install are apps that are wanted although no record says so yet, each with what installs it (state.ByInstall,
+	// state.ByFirstBoot). What they need comes with them; an app that the owner removed comes back.
+	Install   map[string]string
+	CheckOnly bool
+	NoPull    bool
 	// Wait makes the pass wait until every touched app is healthy, at most Timeout in all.
 	Wait    bool
 	Timeout time.Duration
