@@ -11,8 +11,8 @@ import (
 // Generator is the program that turns units into services on a node.
 const Generator = "/usr/lib/systemd/user-generators/podman-user-generator"
 
-// dryRunLimit bounds the generator, which reads a few files.
-const dryRunLimit = 30 * time.Second
+// DryRunLimit bounds the generator, which reads a few files.
+const DryRunLimit = 30 * time.Second
 
 // Runner runs a program with further environment variables and returns what it wrote; err tells about an exit code
 // other than 0 too.
@@ -27,7 +27,7 @@ func DryRun(ctx context.Context, run Runner, dir string) (map[string][]byte, err
 	if err != nil {
 		return nil, fmt.Errorf("reading the units of %s: %w", dir, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, dryRunLimit)
+	ctx, cancel := context.WithTimeout(ctx, DryRunLimit)
 	defer cancel()
 	stdout, stderr, err := run.Run(ctx, []string{"QUADLET_UNIT_DIRS=" + dir}, Generator, "--user", "--dryrun")
 	services := parseDryRun(stdout)

@@ -66,6 +66,8 @@ type Disk interface {
 	RemoveUnit(container string) error
 	// Sweep removes what runs that were killed have left of files they were writing.
 	Sweep()
+	// TryUnit tells why the node's own generator would make no service of a unit. It changes nothing.
+	TryUnit(ctx context.Context, container string, text []byte) error
 	// CheckUnits finds a unit that makes a daemon-reload dangerous.
 	CheckUnits() error
 	WriteNetworkUnit(n Network) error

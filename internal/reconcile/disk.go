@@ -19,7 +19,6 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/derived"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
-	"git.tx1138.com/lfg2025/archy/internal/quadlet"
 )
 
 // Mapped does what only podman's user namespace may do. Chown takes ids inside that namespace.
@@ -135,60 +134,6 @@ func (d NodeDisk) keepOld(ctx context.Context, host string) error {
 	return d.Mapped.WriteFile(ctx, name, 0o600, old)
 }
 
-// WriteUnit replaces a unit file.
-func (d NodeDisk) WriteUnit(container string, text []byte) error {
-	return d.writeUnit(d.Layout.Unit(container), text)
-}
-
-func (d NodeDisk) writeUnit(file string, text []byte) error {
-	host := d.Layout.Host(file)
-	if err := os.MkdirAll(filepath.Dir(host), 0o755); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	if err := replaceFile(host, text, 0o644); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	return nil
-}
-
-// RemoveUnit removes a unit file of archy's; an absent one is fine, one of somebody else's is refused.
-func (d NodeDisk) RemoveUnit(container string) error {
-	host := d.Layout.Host(d.Layout.Unit(container))
-	text, err := os.ReadFile(host)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if _, ours := quadlet.App(text); !ours {
-		return fmt.Errorf("%s was not written by archy and is left alone", d.Layout.Unit(container))
-	}
-	if err := os.Remove(host); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(host))
-}
-
-// CheckUnits finds a unit, whoever wrote it, that would end podman's generator: the services of all apps would be gone
-// after the next daemon-reload.
-func (d NodeDisk) CheckUnits() error {
-	files, err := filepath.Glob(filepath.Join(d.Layout.Host(d.Layout.UnitDir()), "*.container"))
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		if _, err := quadlet.Convert(filepath.Base(file), text); errors.Is(err, quadlet.ErrCrash) {
-			return fmt.Errorf("%s: %w; the daemon-reload was not done, move the file away first", file, err)
-		}
-	}
-	return nil
-}
-
 // halfWritten is the name of a file that renameio was writing: a dot, the file's name, a random number.
 var halfWritten = regexp.MustCompile(`^\..+\.(json|prev|container|network)[0-9]+$`)
 
@@ -210,19 +155,6 @@ func (d NodeDisk) Sweep() {
 			}
 		}
 	}
-}
-
-// WriteNetworkUnit writes the .network unit of a bridge if it differs.
-func (d NodeDisk) WriteNetworkUnit(n Network) error {
-	text, err := quadlet.RenderNetwork(n.Name, n.Subnet, n.Gateway)
-	if err != nil {
-		return err
-	}
-	file := path.Join(d.Layout.UnitDir(), n.Name+".network")
-	if have, err := os.ReadFile(d.Layout.Host(file)); err == nil && string(have) == string(text) {
-		return nil
-	}
-	return d.writeUnit(file, text)
 }
 
 // CopyInto copies a file of the host into a container.

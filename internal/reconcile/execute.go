@@ -33,7 +33,7 @@ func (r *run) execute(ctx context.Context, c *change, op Operation) error {
 	case PullImage, BuildImage:
 		return r.image(ctx, c, op)
 	case WriteUnit:
-		return r.writeUnit(c, op)
+		return r.writeUnit(ctx, c, op)
 	case Reload:
 		return r.reload(ctx, op)
 	case RemoveUnit:
@@ -227,7 +227,10 @@ func (r *run) checkDigest(ctx context.Context, c *change, ref string) error {
 }
 
 // writeUnit replaces a unit. What ran before is kept first, so that there is always a way back.
-func (r *run) writeUnit(c *change, op Operation) error {
+func (r *run) writeUnit(ctx context.Context, c *change, op Operation) error {
+	if err := r.Disk.TryUnit(ctx, c.Container, op.Content); err != nil {
+		return err
+	}
 	if err := r.install(c); err != nil {
 		return err
 	}

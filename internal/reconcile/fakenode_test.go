@@ -60,6 +60,8 @@ type fakeNode struct {
 	dead              bool
 	// onCall is called before each change.
 	onCall func(call string)
+	// refuses is a text in a unit that the node's generator does not take.
+	refuses string
 }
 
 type fakeSecret struct {
@@ -843,6 +845,15 @@ func (d fakeDisk) MakeDir(ctx context.Context, path, owner string, mode fs.FileM
 
 func (d fakeDisk) WriteFile(ctx context.Context, op Operation) error {
 	return d.n.change("write file "+op.Path, func() error { return d.NodeDisk.WriteFile(ctx, op) })
+}
+
+// TryUnit converts in-process: there is no generator in memory.
+func (d fakeDisk) TryUnit(_ context.Context, container string, text []byte) error {
+	if d.n.refuses != "" && strings.Contains(string(text), d.n.refuses) {
+		return fmt.Errorf("%s.container: podman's generator makes no service of it", container)
+	}
+	_, err := quadlet.Convert(container+".container", text)
+	return err
 }
 
 func (d fakeDisk) WriteUnit(container string, text []byte) error {

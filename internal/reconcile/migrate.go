@@ -61,6 +61,9 @@ func (r *run) beginMigration(ctx context.Context, c *change) error {
 	if c.C == nil {
 		return fmt.Errorf("container %s has vanished", c.Container)
 	}
+	if err := r.Disk.TryUnit(ctx, c.Container, c.UnitText); err != nil {
+		return err
+	}
 	got, err := r.Engine.Inspect(ctx, c.liveName())
 	if err != nil {
 		return err
