@@ -84,7 +84,10 @@ apps-lint: build
 define gotest
 	@mkdir -p $(LOG)
 	@if ! go test -v $(2) > $(LOG)/$(1).log 2>&1; then \
-		grep -E -B30 '^ *--- FAIL|^panic:|^FAIL' $(LOG)/$(1).log | grep -v -E '^ *--- PASS|^=== ' || true; \
+		grep -E -B30 '^ *--- FAIL' $(LOG)/$(1).log | grep -v -E '^ *--- PASS|^=== ' | tail -200 || true; \
+		echo; echo "== what failed"; \
+		grep -E -A12 '^panic: ' $(LOG)/$(1).log | grep -v -E '^$$|^goroutine' | head -40 || true; \
+		grep -E '^ *--- FAIL|^FAIL[[:space:]]' $(LOG)/$(1).log | head -60 || true; \
 		echo "FAILED, the whole output is in $(LOG)/$(1).log" >&2; exit 1; \
 	fi
 	@grep -E '^ok ' $(LOG)/$(1).log || true
@@ -119,7 +122,7 @@ race-run:
 .PHONY: node-test
 node-test: ## tests on a real Debian 13 node: systemd, rootless podman, a registry (as root)
 	@echo "== tests on a real node"
-	$(call gotest,node,-p 1 -timeout 60m $(NODE_PKGS))
+	$(call gotest,node,-p 1 -timeout 40m $(NODE_PKGS))
 
 .PHONY: demo
 demo: build ## watch a node come up, get broken and repair itself (as root)
