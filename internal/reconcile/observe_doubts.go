@@ -162,18 +162,19 @@ func (ob *observation) loadedUnit(ctx context.Context, a *App) {
 // would write to the same data.
 func (ob *observation) conmon(container string) int {
 	if ob.conmons == nil {
-		ob.conmons = monitors(ob.Layout.Host("/proc"))
+		ob.conmons = monitors(ob.Layout.Host("/proc"), ob.Facts.UID)
 	}
 	return ob.conmons[container]
 }
 
-// monitors reads the names of all containers that a conmon of ours watches, from its arguments.
-func monitors(proc string) map[string]int {
+// monitors reads the names of all containers that a conmon of the user watches, from its arguments. Somebody else's
+// container may bear the same name.
+func monitors(proc string, user int) map[string]int {
 	out := map[string]int{}
 	dirs, _ := os.ReadDir(proc)
 	for _, d := range dirs {
 		pid, err := strconv.Atoi(d.Name())
-		if err != nil {
+		if err != nil || !ownedBy(d, user) {
 			continue
 		}
 		args, err := os.ReadFile(filepath.Join(proc, d.Name(), "cmdline"))
@@ -186,6 +187,15 @@ func monitors(proc string) map[string]int {
 		}
 	}
 	return out
+}
+
+func ownedBy(process fs.DirEntry, user int) bool {
+	info, err := process.Info()
+	if err != nil {
+		return false
+	}
+	uid, _ := ownerIDs(info)
+	return uid == user
 }
 
 // directories finds the app's own directories that are absent, and the two kinds of existing ones that may be given

@@ -45,12 +45,15 @@ func TestMonitors(t *testing.T) {
 		"self/cmdline": args("/usr/bin/conmon", "-n", "self"),
 		"version":      "Linux",
 	})
-	got := monitors(proc)
+	got := monitors(proc, os.Getuid())
 	if len(got) != 2 || got["lnd"] != 4700 || got["mempool"] != 4701 {
 		t.Errorf("monitors %v", got)
 	}
-	if got := monitors(filepath.Join(proc, "absent")); len(got) != 0 {
+	if got := monitors(filepath.Join(proc, "absent"), os.Getuid()); len(got) != 0 {
 		t.Errorf("monitors without a /proc: %v", got)
+	}
+	if got := monitors(proc, os.Getuid()+1); len(got) != 0 {
+		t.Errorf("monitors of somebody else: %v", got)
 	}
 }
 
