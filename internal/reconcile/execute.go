@@ -444,8 +444,12 @@ func (r *run) succeeded(ctx context.Context, c *change) error {
 
 // startFailed explains an app that did not come up.
 func (r *run) startFailed(ctx context.Context, c *change, err error) error {
+	return r.failedAs(ctx, c, state.EventDied, err)
+}
+
+func (r *run) failedAs(ctx context.Context, c *change, event string, err error) error {
 	c.result.Error = r.diagnose(ctx, c, err)
-	c.history.Count(r.Now(), state.EventDied)
+	c.history.Count(r.Now(), event)
 	c.plan.Counted = false
 	return err
 }
@@ -547,7 +551,7 @@ func (r *run) startLegacy(ctx context.Context, c *change, op Operation) error {
 		}
 	}
 	if err := r.Legacy.StartInScope(ctx, c.liveName()); err != nil {
-		return r.startFailed(ctx, c, err)
+		return r.failedAs(ctx, c, state.EventScopeFailed, err)
 	}
 	out := r.gate(ctx, c, *op.Gate, r.window(op))
 	if out.dead != nil {

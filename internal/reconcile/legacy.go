@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // legacyContainer decides on an adopted container: rows 5 to 9 and 21. It is kept alive and never changed for being
@@ -16,11 +17,13 @@ func legacyContainer(a *App, w *World, o Options) *Verdict {
 	switch {
 	case o.Migrate || a.Force:
 		return migration(a, w, o)
+	case (a.Dead || neverStarted(a)) && a.beyondScope(w):
+		return migration(a, w, o)
 	case a.Dead:
 		return bringUp(a, w, o, act("5", Started, "dead", "podman says running, its process is gone", stepLegacy).counted()).drifted(drift)
 	case a.C.State == podman.StatePaused:
 		return act("9", Unpaused, "paused", "paused", stepUnpause).drifted(drift)
-	case a.C.State == podman.StateCreated || a.C.State == podman.StateInitialized:
+	case neverStarted(a):
 		return bringUp(a, w, o, act("8", Started, "created", "created but never started", stepLegacy)).drifted(drift)
 	case !a.Running():
 		return bringUp(a, w, o, act(rowOf(a, w), Started, "exited", exitCause(a), stepLegacy)).drifted(drift)
@@ -37,6 +40,16 @@ func legacyContainer(a *App, w *World, o Options) *Verdict {
 		row = "1"
 	}
 	return &Verdict{Row: row, Action: NoOp, State: observedState(a), Class: ClassOK, Cause: adoptedCause(drift), Drift: drift}
+}
+
+func neverStarted(a *App) bool {
+	return a.C.State == podman.StateCreated || a.C.State == podman.StateInitialized
+}
+
+// beyondScope tells that podman could not start the dead or unfinished container, rows 5 and 8: nothing of it runs, so
+// a unit over the same data is the way on. What speaks against a migration is left to its owner.
+func (a *App) beyondScope(w *World) bool {
+	return a.History.Last(w.Now) == state.EventScopeFailed && a.MigrationFault == nil && a.Fault == nil
 }
 
 func legacyUnhealthy(a *App, w *World) *Verdict {

@@ -71,6 +71,23 @@ func TestAdoptChangesNothing(t *testing.T) {
 	}
 }
 
+// Row 8: a container that was made and never started, and that podman cannot start, is moved to a unit by the next pass.
+func TestACreatedContainerThatCannotBeStartedIsMigrated(t *testing.T) {
+	n := scripted(t)
+	n.downed(n.oldOne(), 0)
+	n.oldOne().State.Status = podman.StateCreated
+	n.fault = fault{kind: "fail", match: "start in scope"}
+	if got := n.result(n.pass(), "solo"); got.Row != "8" || got.Class != ClassFailed || got.Owner != state.Legacy {
+		t.Fatalf("%+v", got)
+	}
+	n.revive()
+	n.later(10 * time.Minute)
+	if got := n.result(n.pass(), "solo"); got.Action != Migrated {
+		t.Fatalf("%+v", got)
+	}
+	n.converged()
+}
+
 func TestMigrate(t *testing.T) {
 	n := scripted(t)
 	n.oldOne().Ports = []podman.Port{{HostPort: 18080, ContainerPort: 8080, Protocol: "tcp"}}

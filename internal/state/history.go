@@ -26,6 +26,7 @@ const (
 	EventRecreated     = "recreated"      // a recreate
 	EventHealthRestart = "health-restart" // a restart for health alone
 	EventAutoRestart   = "auto-restart"   // a restart by systemd
+	EventScopeFailed   = "scope-failed"   // an adopted container that podman could not start
 )
 
 // Event is one counted event.
@@ -98,6 +99,14 @@ func (h *History) Attempts(now time.Time) int {
 		}
 	}
 	return n
+}
+
+// Last is the kind of the last counted event within the window, "" without one.
+func (h *History) Last(now time.Time) string {
+	if n := len(h.Events); n > 0 && now.Sub(h.Events[n-1].At) < BreakerWindow {
+		return h.Events[n-1].Kind
+	}
+	return ""
 }
 
 // Next is when the next automatic attempt may happen: now or a time at most MaxDelay ahead.
