@@ -35,6 +35,8 @@ type Options struct {
 	Registry *registry.Server
 	// LAN gives the node an interface lan0 with LANAddr and a default route, that lead nowhere.
 	LAN bool
+	// Apps are the shipped apps whose manifests are on a new disk; nil: none, and archy uses those in its binary.
+	Apps []string
 	// FirstBoot leaves out the marker that says that first boot is done.
 	FirstBoot bool
 	// Keep leaves the disk of a node whose boot failed.
@@ -131,6 +133,9 @@ func (n *Node) makeDisk(opts Options) error {
 		}
 	}
 	if err := os.Chown(data, serviceUID, serviceUID); err != nil {
+		return err
+	}
+	if err := n.ship(opts.Apps); err != nil {
 		return err
 	}
 	if !opts.FirstBoot {

@@ -17,7 +17,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/test/node/registry"
 )
 
-// containers is how many run on the node: the shipped apps and as many invented ones as are missing.
+// containers is how many run on the node: ten shipped apps and as many invented ones as are missing.
 const containers = 33
 
 // Where the programs are in the node.
@@ -63,9 +63,9 @@ func must(ctx context.Context, n *node.Node, args ...string) (string, error) {
 	return res.Stdout, res.Error()
 }
 
-// install puts archy, the tools and all apps on the node.
+// install puts archy, the tools and the apps on the node.
 func (b *bench) install(ctx context.Context, n *node.Node) error {
-	ids := apps.IDs()
+	ids := node.Ten()
 	for _, id := range ids {
 		if err := copyManifest(n, id); err != nil {
 			return err

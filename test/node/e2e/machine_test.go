@@ -51,16 +51,15 @@ func blank(t *testing.T, opts node.Options) *machine {
 	t.Helper()
 	n := &machine{Node: node.UpT(t, opts)}
 	n.put(t, build(t))
-	// The shipped manifests are those in the binary. A disk below 1 TB would be pruned, and nothing indexes a pruned chain.
-	n.MustRoot(t, "sh", "-c", "rmdir /opt/archipelago/apps 2>/dev/null; true")
+	// A disk below 1 TB would be pruned, and nothing indexes a pruned chain.
 	n.write(t, "/etc/archipelago/archy.yaml", "bitcoin:\n  prune: 0\n")
 	return n
 }
 
-// fresh is a blank node with its secrets.
+// fresh is a blank node that knows ten apps, with its secrets.
 func fresh(t *testing.T) *machine {
 	t.Helper()
-	n := blank(t, node.Options{})
+	n := blank(t, node.Options{Apps: node.Ten()})
 	n.must(t, 0, "secrets", "gen")
 	return n
 }

@@ -19,7 +19,7 @@ import (
 // moment, no unit, no inspection and no state.
 func TestSecretsAreNowhere(t *testing.T) {
 	t.Parallel()
-	n := blank(t, node.Options{})
+	n := blank(t, node.Options{Apps: node.Ten()})
 	if err := n.WriteFile(dataDir+"/secrets/filebrowser-admin-hash.pw", []byte("of the owner, & 100% / secret+\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

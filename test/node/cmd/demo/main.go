@@ -55,7 +55,7 @@ func (d *demo) run() error {
 // boot makes a new node with archy on it.
 func (d *demo) boot() error {
 	d.say("a new node: Debian 13, systemd as PID 1, rootless podman, a registry that answers for docker.io and ghcr.io")
-	n, err := node.Up(d.ctx, node.Options{Progress: os.Stderr})
+	n, err := node.Up(d.ctx, node.Options{Apps: node.Ten(), Progress: os.Stderr})
 	if err != nil {
 		return err
 	}
@@ -65,9 +65,6 @@ func (d *demo) boot() error {
 	}
 	if err := n.WriteFile("/etc/archipelago/archy.yaml", []byte(config), 0o644); err != nil {
 		return err
-	}
-	if res := n.Root(d.ctx, "rm", "-rf", "/opt/archipelago/apps"); res.Error() != nil {
-		return res.Error()
 	}
 	return nil
 }

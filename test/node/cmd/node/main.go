@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"git.tx1138.com/lfg2025/archy/test/node"
@@ -14,7 +15,8 @@ import (
 
 const usage = `usage:
   node base                 build the base file system that all nodes share
-  node up DIR               boot a node with its disk in DIR and hold it, with its registry, until ^C
+  node up DIR [APP...]      boot a node with its disk in DIR and hold it, with its registry, until ^C; a new disk
+                            gets the manifests of these apps (ten: of the ten of the tests)
   node root DIR CMD...      run a command in it as root
   node user DIR CMD...      run a command in it as archipelago, in that user's session
   node shell DIR            a shell in it as archipelago; sudo works
@@ -52,8 +54,8 @@ func run(args []string) error {
 	switch {
 	case len(args) == 1 && args[0] == "base":
 		return base(ctx)
-	case len(args) == 2 && args[0] == "up":
-		return up(ctx, args[1])
+	case len(args) >= 2 && args[0] == "up":
+		return up(ctx, args[1], args[2:])
 	case len(args) == 2 && args[0] == "rm":
 		return remove(args[1])
 	case len(args) == 2 && args[0] == "shell":
@@ -74,8 +76,11 @@ func base(ctx context.Context) error {
 	return err
 }
 
-func up(ctx context.Context, dir string) error {
-	n, err := node.Up(ctx, node.Options{Dir: dir, Keep: true})
+func up(ctx context.Context, dir string, ids []string) error {
+	if slices.Equal(ids, []string{"ten"}) {
+		ids = node.Ten()
+	}
+	n, err := node.Up(ctx, node.Options{Dir: dir, Apps: ids, Keep: true})
 	if err != nil {
 		return err
 	}
