@@ -88,13 +88,19 @@ func describe(app node) map[string]string {
 		"sizing":    ours.text("sizing"),
 		"caps":      words(sec.texts("capabilities")...),
 		"root":      map[string]string{"true": "read-only", "false": "writable"}[sec.text("readonly_root")],
-		"env":       words(app.texts("environment")...),
+		"shm":       c.text("shm_size"),
+		"env":       words(spaced(app.texts("environment"))...),
+		"timezone":  ours.text("timezone"),
 		"secrets":   each(c.list("secret_env"), " ", describeSecret),
 		"generated": each(c.list("generated_secrets"), " ", func(s node) string { return s.text("name") + "/" + s.text("kind") }),
-		"computed":  each(c.list("derived_env"), " ", func(e node) string { return e.text("key") + "=" + e.text("template") }),
+		"mounted":   each(c.list("secret_mounts"), ", ", func(m node) string { return m.text("secret_file") + " → " + m.text("target") }),
+		"computed":  each(c.list("derived_env"), " ", describeComputed),
 		"command":   command(c),
 		"health":    describeHealth(app.at("health_check")),
 		"grace":     app.text("stop_grace_secs"),
+		"gate":      each(app.list("start_gate"), ", ", describeGate),
+		"post_start": each(app.at("hooks").list("post_start"), ", ",
+			func(h node) string { return words(quoted(h.texts("exec"))...) }),
 		"depends":   each(app.list("dependencies"), ", ", func(d node) string { return d.text("app_id") + " (" + d.text("condition") + ")" }),
 		"conflicts": words(app.texts("conflicts")...),
 		"peers":     words(c.texts("restart_on_peer_change")...),
@@ -131,7 +137,11 @@ func describePort(p node) string {
 	case slices.Contains([]string{"8332", "28332", "28333"}, p.text("host")):
 		letter = "C"
 	}
-	return p.text("host") + ":" + p.text("container") + " " + letter
+	protocol := ""
+	if p.text("protocol") == "udp" {
+		protocol = "/udp"
+	}
+	return p.text("host") + ":" + p.text("container") + protocol + " " + letter
 }
 
 func describeVolume(v node) string {
@@ -151,10 +161,33 @@ func describeSecret(s node) string {
 	if s.text("pass") == "false" {
 		text += " (not passed)"
 	}
+	if s.text("optional") == "true" {
+		text += " (optional)"
+	}
 	return text
 }
 
+func describeComputed(e node) string {
+	text := spaced([]string{e.text("key") + "=" + e.text("template")})[0]
+	if e.text("soft") == "true" {
+		text += " (soft)"
+	}
+	return text
+}
+
+func describeGate(g node) string {
+	if secret := g.text("secret"); secret != "" {
+		return "secret " + secret
+	}
+	return "path " + g.text("path")
+}
+
+// describeHealth is empty for an app that has no check.
+
 func describeHealth(h node) string {
+	if h.value == nil {
+		return ""
+	}
 	times := make([]string, 0, 4)
 	for _, key := range []string{"interval", "timeout", "retries", "start_period"} {
 		times = append(times, strings.TrimSuffix(h.text(key), "s"))
@@ -277,6 +310,17 @@ func quoted(texts []string) []string {
 		q[i] = `"` + s + `"`
 	}
 	return q
+}
+
+// spaced puts quotes around the texts that have a space in them.
+func spaced(texts []string) []string {
+	out := make([]string, len(texts))
+	for i, s := range texts {
+		if out[i] = s; strings.Contains(s, " ") {
+			out[i] = `"` + s + `"`
+		}
+	}
+	return out
 }
 
 func words(parts ...string) string { return strings.TrimSpace(strings.Join(parts, " ")) }

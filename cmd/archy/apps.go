@@ -89,7 +89,7 @@ func appRows(set *manifest.Set) [][]string {
 	for _, id := range set.Order() {
 		a := set.Apps[id]
 		rows = append(rows, []string{
-			id, strconv.Itoa(a.Tier()), a.Version, appSet(a), dash(strings.Join(hostPorts(a), " ")),
+			id, strconv.Itoa(a.Tier()), a.Version, appSet(a), dash(fewPorts(hostPorts(a))),
 			dash(strings.Join(needs(set, id), " ")),
 		})
 	}
@@ -120,6 +120,14 @@ func brokenText(findings []manifest.Finding) string {
 		}
 	}
 	return fmt.Sprintf("%d %s: archy apps lint", n, plural(n, "error"))
+}
+
+// fewPorts is the first two of the ports, and how many there are beside.
+func fewPorts(ports []string) string {
+	if len(ports) <= 3 {
+		return strings.Join(ports, " ")
+	}
+	return fmt.Sprintf("%s +%d", strings.Join(ports[:2], " "), len(ports)-2)
 }
 
 // hostPorts are the published ports as a person types them; udp is named.

@@ -5,18 +5,22 @@ import (
 	"testing"
 )
 
-// TestGraph asks the ten shipped apps what stands before what.
+// TestGraph asks the shipped apps what stands before what.
 func TestGraph(t *testing.T) {
 	set, findings := Load("../../apps", "")
 	none(t, findings)
 	tests := []struct{ name, got, want string }{
 		{"order", fmt.Sprint(set.Order()),
-			"[archy-mempool-db bitcoin-knots electrumx lnd filebrowser mempool-api mempool bitcoin-ui electrs-ui lnd-ui]"},
+			"[archy-btcpay-db archy-mempool-db immich-postgres immich-redis bitcoin-core bitcoin-knots archy-nbxplorer electrumx fedimint lnd " +
+				"btcpay-server fedimint-clientd fedimint-gateway filebrowser grafana homeassistant immich jellyfin mempool-api mempool nextcloud " +
+				"nginx-proxy-manager ollama onlyoffice photoprism portainer searxng tailscale uptime-kuma vaultwarden bitcoin-ui electrs-ui lnd-ui]"},
 		{"levels", fmt.Sprint(set.Levels(set.ids())),
-			"[[archy-mempool-db bitcoin-knots filebrowser] [electrumx lnd bitcoin-ui] [mempool-api electrs-ui lnd-ui] [mempool]]"},
+			"[[archy-btcpay-db archy-mempool-db immich-postgres immich-redis bitcoin-core bitcoin-knots fedimint-clientd filebrowser grafana " +
+				"homeassistant jellyfin nextcloud nginx-proxy-manager ollama onlyoffice photoprism portainer searxng tailscale uptime-kuma vaultwarden] " +
+				"[archy-nbxplorer electrumx fedimint lnd immich bitcoin-ui] [btcpay-server fedimint-gateway mempool-api electrs-ui lnd-ui] [mempool]]"},
 		{"levels of some", fmt.Sprint(set.Levels([]string{"mempool", "lnd", "electrumx", "mempool-api", "absent"})),
 			"[[electrumx lnd] [mempool-api] [mempool]]"},
-		{"dependents", fmt.Sprint(set.Dependents("bitcoin-knots")), "[bitcoin-ui electrumx lnd mempool-api]"},
+		{"dependents", fmt.Sprint(set.Dependents("bitcoin-knots")), "[archy-nbxplorer bitcoin-ui electrumx fedimint fedimint-gateway lnd mempool-api]"},
 		{"needs", fmt.Sprint(set.Needs("mempool-api")), "[{archy-mempool-db  healthy } {electrumx  healthy } {bitcoin-knots  archival }]"},
 		{"needs of an absent app", fmt.Sprint(set.Needs("absent")), "[]"},
 	}

@@ -169,6 +169,7 @@ func dryRunOnNode(t *testing.T, n *node.Node, units map[string][]byte) {
 		}
 	}
 	units = maps.Clone(units)
+	units["immich-net.network"] = network(t, "immich-net", "10.89.1.0/24", "10.89.1.1")
 	for _, c := range shipped(t) {
 		units[c.Name+".container"] = render(t, c)
 	}
