@@ -1,0 +1,3 @@
+#!/bin/sh
+# Kept for those who call it by this name. Laid down by archy.
+exec /usr/local/bin/archy reconcile "$@"
