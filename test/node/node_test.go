@@ -206,6 +206,24 @@ func TestKillMinusNine(t *testing.T) {
 	}
 }
 
+// TestNobodyWaited: a program that was started and forgotten, as by a test that failed meanwhile, does not keep the node
+// from being switched off.
+func TestNobodyWaited(t *testing.T) {
+	n := node.UpT(t, node.Options{})
+	for range 2 {
+		if _, err := n.UserStart(t.Context(), "sleep", "1000"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := make(chan struct{})
+	go func() { n.Cut(); close(gone) }()
+	select {
+	case <-gone:
+	case <-time.After(time.Minute):
+		t.Fatal("the node is still there a minute after its power was cut")
+	}
+}
+
 // TestFilesStayInTheNode: a link in the node to an absolute path leads into the node, not to this machine.
 func TestFilesStayInTheNode(t *testing.T) {
 	n := node.UpT(t, node.Options{})

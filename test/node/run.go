@@ -81,11 +81,14 @@ func (n *Node) Start(ctx context.Context, c Cmd) (*Process, error) {
 	return m.startCmd(ctx, c)
 }
 
-// Process is a program that runs in a node.
+// Process is a program that runs in a node. It is reaped when it ends, whether or not anybody calls Wait: a zombie whose
+// parent is outside keeps the node's PID 1 from ending.
 type Process struct {
 	cmd            *exec.Cmd
 	args           []string
 	stdout, stderr bytes.Buffer
+	ended          chan struct{} // closed after err is set
+	err            error
 }
 
 // PID is the program's process id as this machine counts; it is also its process group and session.
@@ -99,7 +102,8 @@ func (p *Process) Signal(sig os.Signal) error { return p.cmd.Process.Signal(sig)
 
 // Wait waits for the program's end, and at most two seconds longer for those who hold its output open.
 func (p *Process) Wait() Result {
-	err := p.cmd.Wait()
+	<-p.ended
+	err := p.err
 	res := Result{Args: p.args, Stdout: p.stdout.String(), Stderr: p.stderr.String(), Code: -1, Err: err}
 	state, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if !ok {
@@ -148,7 +152,7 @@ func (m *machine) startCmd(ctx context.Context, c Cmd) (*Process, error) {
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: int(group.Fd())}
 	cmd.WaitDelay = 2 * time.Second
-	p := &Process{cmd: cmd, args: c.Args}
+	p := &Process{cmd: cmd, args: c.Args, ended: make(chan struct{})}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
 	if cmd.Stdout == nil {
 		cmd.Stdout = &p.stdout
@@ -160,6 +164,10 @@ func (m *machine) startCmd(ctx context.Context, c Cmd) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Args[0], err)
 	}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.ended)
+	}()
 	return p, nil
 }
 
