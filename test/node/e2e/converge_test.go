@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/test/node"
 )
@@ -123,18 +125,24 @@ func strangers(t *testing.T, n *machine) {
 	n.MustUser(t, "podman", "rm", "-f", "-t", "0", "mine")
 }
 
-// twoAtOnce: a pass that starts an app watches it live for some seconds, and holds its locks meanwhile.
+// twoAtOnce: the first pass is held still while it has its locks, so that the others meet it however slow the machine is.
 func twoAtOnce(t *testing.T, n *machine) {
 	n.user(t, "podman rm -f -t 0 filebrowser")
+	const holder = "/run/archy/reconcile.lock"
+	before := n.read(t, holder)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	first, err := n.UserStart(ctx, "archy", "reconcile", "--json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 30*time.Second, "the first pass is at work", func() (bool, string) {
-		return strings.Contains(n.user(t, "cat /run/archy/app-filebrowser.lock; systemctl --user is-active filebrowser || true"), "\nactive"), ""
+	eventually(t, 30*time.Second, "the first pass has its locks", func() (bool, string) {
+		now := n.read(t, holder)
+		return now != before && json.Valid([]byte(now)), now
 	})
+	if err := first.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	res := n.must(t, 5, "reconcile", "--wait-lock", "0s")
 	if !strings.Contains(res.Stderr, "archy reconcile") || !strings.Contains(res.Stderr, "pid") || !strings.Contains(res.Stderr, "hint:") {
 		t.Errorf("it does not say who is at work:\n%s", res.Stderr)
@@ -147,6 +155,9 @@ func twoAtOnce(t *testing.T, n *machine) {
 		t.Errorf("with --json: %+v, %v", doc, err)
 	}
 	n.must(t, 0, "reconcile", "--check-only") // who only looks takes no lock
+	if err := first.Signal(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
 	second := n.pass(t, 0)
 	done := first.Wait()
 	n.keep(done)
