@@ -13,8 +13,10 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/apps"
 	"git.tx1138.com/lfg2025/archy/internal/command"
+	"git.tx1138.com/lfg2025/archy/internal/images"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/nearest"
+	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
@@ -66,7 +68,7 @@ func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 		Observer: reconcile.Observer{Engine: c.Engine, Units: c.Systemd, State: c.State, Secrets: store, Mapped: cli, Set: c.Set,
 			Layout: c.Layout, Config: c.Config, Facts: c.Facts, Options: o, Contexts: c.buildContext, Stage: stages, AskHost: askHost, Random: rand.Reader, Now: time.Now},
 		Applier: reconcile.Applier{Engine: c.Engine, Units: c.Systemd, Disk: disk, Legacy: cli, Secrets: reconcile.SecretStore{Store: store},
-			Locks: c.Locks, Records: c.State, Mirrors: c.mirrors(), Stage: stages, AskHost: askHost, Now: time.Now, Options: o, Report: c.progress},
+			Locks: c.Locks, Records: c.State, Mirrors: c.mirrors(), Offline: c.Layout.Host(c.Config.Images.OfflineDir), Free: c.dataFree, Stage: stages, AskHost: askHost, Now: time.Now, Options: o, Report: c.progress},
 	}
 }
 
@@ -85,12 +87,22 @@ func askHost(ctx context.Context, h *spec.Health) bool {
 	return stage.AskHost(ctx, h.HostHTTP, h.Status)
 }
 
-func (c *connected) mirrors() []reconcile.Mirror {
-	var list []reconcile.Mirror
+func (c *connected) mirrors() []images.Mirror {
+	var list []images.Mirror
 	for _, m := range c.Config.Images.Mirrors {
-		list = append(list, reconcile.Mirror{Location: m.Location, Flat: m.Layout == "flat"})
+		list = append(list, images.Mirror{Location: m.Location, Flat: m.Layout == "flat",
+			Insecure: images.Listed(m.Location, c.Config.Images.InsecureMirrors)})
 	}
 	return list
+}
+
+// dataFree is the free space below the data directory now; 0 when it cannot be told.
+func (c *connected) dataFree() int64 {
+	free, err := node.FreeSpace(c.Layout.Host(c.Layout.DataDir))
+	if err != nil {
+		return 0
+	}
+	return free
 }
 
 // buildContext is the context of an app that is built on the node: the directory that its manifest names, else the one

@@ -77,6 +77,12 @@ func diskSpace(path string) (size, free int64, err error) {
 	return int64(st.Blocks) * st.Frsize, int64(st.Bavail) * st.Frsize, nil
 }
 
+// FreeSpace is the free space of the file system that path lies on, in bytes, for the service user.
+func FreeSpace(path string) (int64, error) {
+	_, free, err := diskSpace(path)
+	return free, err
+}
+
 // cores counts the processors that are on line, not those that archy's own cgroup may use.
 func cores(l Layout) int {
 	n := 0

@@ -142,7 +142,8 @@ func TestBadAnswers(t *testing.T) {
 		"networks": func() error { _, err := c.Networks(ctx); return err },
 		"version":  func() error { _, err := c.Version(ctx); return err },
 		"info":     func() error { _, err := c.Info(ctx); return err },
-		"pull":     func() error { return c.Pull(ctx, "localhost/x:v1", nil) },
+		"pull":     func() error { return c.Pull(ctx, "localhost/x:v1", podman.TLSDefault, nil) },
+		"load":     func() error { _, err := c.Load(ctx, strings.NewReader("x"), "x.tar", 1, nil); return err },
 		"logs":     func() error { _, err := c.Logs(ctx, "lnd", 3); return err },
 		"exec":     func() error { _, _, err := c.Exec(ctx, "lnd", []string{"true"}); return err },
 		"check":    func() error { _, err := c.Healthcheck(ctx, "lnd"); return err },
@@ -181,7 +182,7 @@ func TestPullStalls(t *testing.T) {
 	s.Inject(podmantest.Fault{Kind: podmantest.Hang, Match: "pull"})
 	c := s.Client()
 	c.Limits.PullStall = 100 * time.Millisecond
-	err := c.Pull(context.Background(), "docker.io/library/redis:7.2-alpine", nil)
+	err := c.Pull(context.Background(), "docker.io/library/redis:7.2-alpine", podman.TLSDefault, nil)
 	want := "pull image docker.io/library/redis:7.2-alpine: no progress for 100ms; check the network and the registry"
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
@@ -192,15 +193,34 @@ func TestPull(t *testing.T) {
 	s := podmantest.New(t)
 	ref := "docker.io/library/redis:7.2-alpine"
 	want := s.Offer(ref)
-	var said []string
-	if err := s.Client().Pull(context.Background(), ref, func(line string) { said = append(said, line) }); err != nil {
+	var last podman.Progress
+	if err := s.Client().Pull(context.Background(), ref, podman.TLSDefault, func(p podman.Progress) { last = p }); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := s.Client().ImageID(context.Background(), ref); got != want {
 		t.Errorf("id %q (%v), want %q", got, err, want)
 	}
-	if len(said) != 2 || said[0] != "Trying to pull "+ref+"..." {
-		t.Errorf("progress %q", said)
+	if last.Bytes != 1<<20 || last.Total != 1<<20 {
+		t.Errorf("at the end %d of %d bytes", last.Bytes, last.Total)
+	}
+	if q := s.LastQuery(); q.Has("tlsVerify") {
+		t.Errorf("who says nothing of TLS leaves it to registries.conf; the query was %v", q)
+	}
+	if err := s.Client().Pull(context.Background(), ref, podman.TLSInsecure, nil); err != nil || s.LastQuery().Get("tlsVerify") != "false" {
+		t.Errorf("query %v, error %v", s.LastQuery(), err)
+	}
+}
+
+// test that a load that stands still ends
+func TestLoadStalls(t *testing.T) {
+	s := podmantest.New(t)
+	s.Inject(podmantest.Fault{Kind: podmantest.Hang, Match: "load"})
+	c := s.Client()
+	c.Limits.PullStall = 100 * time.Millisecond
+	_, err := c.Load(context.Background(), strings.NewReader("x"), "redis.tar", 1, nil)
+	want := "load image from redis.tar: no progress for 100ms; look at: journalctl --user -u podman"
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 

@@ -16,6 +16,9 @@ type report struct {
 	// Error is a text in a pull and an object in a build.
 	Error json.RawMessage `json:"error"`
 	ID    string          `json:"id"`
+	// Status and Detail are what a pull tells of the layer ID.
+	Status string        `json:"status"`
+	Detail layerProgress `json:"progressDetail"`
 }
 
 // message returns the error text of the line, if there is one.

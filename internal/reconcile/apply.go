@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/images"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
@@ -22,11 +23,7 @@ import (
 type Engine interface {
 	List(ctx context.Context) ([]podman.Container, error)
 	Inspect(ctx context.Context, name string) (podman.Inspect, error)
-	Images(ctx context.Context) (map[string]podman.Image, error)
-	ImageID(ctx context.Context, ref string) (string, error)
-	Pull(ctx context.Context, ref string, progress func(line string)) error
-	Tag(ctx context.Context, source, ref string) error
-	Build(ctx context.Context, contextDir, dockerfile, tag string, pullBase bool, progress func(line string)) error
+	images.Engine
 	Secrets(ctx context.Context) ([]podman.Secret, error)
 	CreateSecret(ctx context.Context, name string, value []byte, labels map[string]string, replace bool) error
 	Networks(ctx context.Context) ([]podman.Network, error)
@@ -112,7 +109,7 @@ type Timing struct {
 	Poll time.Duration
 	// Lock is how long a pass waits for an app that another command holds.
 	Lock time.Duration
-	// PullPauses are the pauses between the attempts of a pull.
+	// PullPauses are the pauses between the attempts of a pull; nil means those of the images package.
 	PullPauses []time.Duration
 }
 
@@ -129,18 +126,17 @@ func (t Timing) orDefault() Timing {
 	or(&t.Settle, 5*time.Second)
 	or(&t.Poll, 300*time.Millisecond)
 	or(&t.Lock, 5*time.Second)
-	if t.PullPauses == nil {
-		t.PullPauses = []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second}
-	}
 	return t
 }
 
-// Event is progress for a person: an operation that began or ended.
+// Event is progress for a person: an operation that began, goes on with Text, or ended.
 type Event struct {
 	Op   Operation
 	Done bool
 	Err  error
 	Text string
+	// Bytes of Total of an image have come, where the engine tells.
+	Bytes, Total int64
 }
 
 // Applier executes plans.
@@ -152,19 +148,17 @@ type Applier struct {
 	Secrets SecretFiles
 	Locks   Locker
 	Records Records
-	Mirrors []Mirror
-	Stage   func(ctx context.Context, a *App) Stage
+	// Mirrors are asked for an image before its own registry, Offline is the directory of archives that comes before both.
+	Mirrors []images.Mirror
+	Offline string
+	// Free is the free space where images go, in bytes, when it is asked; nil means as the pass has found it.
+	Free  func() int64
+	Stage func(ctx context.Context, a *App) Stage
 	// AskHost asks an app whose health check is a request from the host.
 	AskHost func(ctx context.Context, h *spec.Health) bool
 	Now     func() time.Time
 	Report  func(Event)
 	Options Options
-}
-
-// Mirror is a registry that holds copies of images.
-type Mirror struct {
-	Location string
-	Flat     bool
 }
 
 // Apply executes a plan and returns a result for every app in it. A failing app never ends the pass; only a context
@@ -202,6 +196,7 @@ func (x *Applier) Apply(ctx context.Context, w *World, plan Plan) []AppResult {
 type run struct {
 	*Applier
 	w      *World
+	images *images.Fetcher
 	timing Timing
 	mu     sync.Mutex
 	apps   map[string]*change
@@ -241,6 +236,10 @@ var errStop = errors.New("nothing more to do")
 
 func newRun(x *Applier, w *World, plan Plan) *run {
 	r := &run{Applier: x, w: w, timing: x.Options.Timing.orDefault(), apps: map[string]*change{}, failedOps: map[int]bool{}, wrote: map[int]*change{}}
+	r.images = &images.Fetcher{Engine: x.Engine, Offline: x.Offline, Mirrors: x.Mirrors, Pauses: r.timing.PullPauses, Free: x.Free}
+	if x.Free == nil {
+		r.images.Free = func() int64 { return w.Free }
+	}
 	for _, p := range plan.Apps {
 		c := &change{App: p.App, plan: p, result: initial(p, w.Now), history: p.History}
 		if p.Record != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/images"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
@@ -117,113 +118,34 @@ func (r *run) createNetwork(ctx context.Context, op Operation) error {
 	return err
 }
 
-// image pulls or builds, and believes only what it then finds.
+// image pulls or builds what is wanted, from wherever it can be had.
 func (r *run) image(ctx context.Context, c *change, op Operation) error {
 	if r.Options.NoPull && c.Spec.Build == nil {
 		return fmt.Errorf("image %s is absent and --no-pull is given", op.Object)
 	}
-	if r.w.Free > 0 && r.w.Free < spaceFloor {
-		return fmt.Errorf("image %s: only %d MiB free below the data directory, at least 2048 are needed for a pull or a build", op.Object, r.w.Free>>20)
-	}
-	progress := func(line string) { r.report(Event{Op: op, Text: line}) }
-	fetch := r.fetch
+	w := images.Wanted{Ref: op.Object, Digest: c.Spec.ImageDigest, Always: c.Manifest.Container.PullPolicy == "always",
+		Progress: func(p podman.Progress) { r.report(Event{Op: op, Text: p.Text, Bytes: p.Bytes, Total: p.Total}) }}
 	if op.Kind == BuildImage {
-		fetch = r.build
+		w.Build = &images.Build{Context: func() (string, func(), error) { return r.Disk.Context(c.App) }, Dockerfile: c.Spec.Build.Dockerfile}
 	}
-	if err := fetch(ctx, c, op.Object, progress); err != nil {
+	if err := r.images.Fetch(ctx, w); err != nil {
 		c.result.Error = &AppError{Code: "image", Message: strings.TrimSpace(err.Error()), Hint: imageHint(op)}
 		return err
 	}
 	id, err := r.Engine.ImageID(ctx, op.Object)
 	if err != nil {
-		return fmt.Errorf("image %s is not there after it was fetched: %w", op.Object, err)
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.Records.AddImage(state.Image{Ref: op.Object, ID: id, App: c.ID, At: r.Now().UTC()})
 }
 
-// spaceFloor is the free space below which nothing new is brought to the node, in bytes.
-const spaceFloor = 2 << 30
-
 func imageHint(op Operation) string {
 	if op.Kind == BuildImage {
 		return "look at the build context's Dockerfile, then run: archy reconcile"
 	}
 	return "check the reference and the network, then run: archy reconcile"
-}
-
-func (r *run) build(ctx context.Context, c *change, ref string, progress func(string)) error {
-	dir, done, err := r.Disk.Context(c.App)
-	if err != nil {
-		return fmt.Errorf("build context of %s: %w", c.ID, err)
-	}
-	defer done()
-	return r.Engine.Build(ctx, dir, c.Spec.Build.Dockerfile, ref, true, progress)
-}
-
-// fetch asks each mirror and then the reference itself.
-func (r *run) fetch(ctx context.Context, c *change, ref string, progress func(string)) error {
-	var errs []error
-	for _, m := range r.Mirrors {
-		source := m.reference(ref)
-		err := r.pull(ctx, source, progress)
-		if err == nil {
-			err = r.Engine.Tag(ctx, source, ref)
-		}
-		if err == nil {
-			return r.checkDigest(ctx, c, ref)
-		}
-		errs = append(errs, err)
-	}
-	if err := r.pull(ctx, ref, progress); err != nil {
-		return errors.Join(append(errs, err)...)
-	}
-	return r.checkDigest(ctx, c, ref)
-}
-
-// reference is where a mirror keeps a copy.
-func (m Mirror) reference(ref string) string {
-	_, path, _ := strings.Cut(ref, "/")
-	if m.Flat {
-		path = path[strings.LastIndex(path, "/")+1:]
-	}
-	return strings.TrimSuffix(m.Location, "/") + "/" + path
-}
-
-// pull tries again after a pause, unless the registry has said no.
-func (r *run) pull(ctx context.Context, ref string, progress func(string)) error {
-	for attempt := 0; ; attempt++ {
-		err := r.Engine.Pull(ctx, ref, progress)
-		if err == nil || isFinal(err) || attempt >= len(r.timing.PullPauses)-1 {
-			return err
-		}
-		progress(fmt.Sprintf("pull of %s failed, next try in %s: %v", ref, r.timing.PullPauses[attempt], err))
-		if !sleep(ctx, r.timing.PullPauses[attempt]) {
-			return ctx.Err()
-		}
-	}
-}
-
-// isFinal: the registry answered, and another try would get the same answer.
-func isFinal(err error) bool {
-	text := err.Error()
-	return slices.ContainsFunc([]string{"manifest unknown", "unauthorized", "authentication required", "denied", "name unknown", "invalid reference", "no such host"},
-		func(s string) bool { return strings.Contains(text, s) })
-}
-
-func (r *run) checkDigest(ctx context.Context, c *change, ref string) error {
-	if c.Spec.ImageDigest == "" {
-		return nil
-	}
-	images, err := r.Engine.Images(ctx)
-	if err != nil {
-		return err
-	}
-	if got := images[ref]; got.Digest != c.Spec.ImageDigest && !slices.ContainsFunc(got.Digests, func(d string) bool { return strings.HasSuffix(d, "@"+c.Spec.ImageDigest) }) {
-		return fmt.Errorf("image %s has digest %s, the manifest wants %s", ref, got.Digest, c.Spec.ImageDigest)
-	}
-	return nil
 }
 
 // writeUnit replaces a unit. What ran before is kept first, so that there is always a way back.

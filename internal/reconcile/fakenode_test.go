@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -474,7 +475,7 @@ func (e engine) ImageID(_ context.Context, ref string) (string, error) {
 	return "", notFound("inspect image " + ref)
 }
 
-func (e engine) Pull(ctx context.Context, ref string, _ func(string)) error {
+func (e engine) Pull(ctx context.Context, ref string, _ podman.TLS, progress func(podman.Progress)) error {
 	return e.change("pull "+ref, func() error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("pull %s: %w", ref, ctx.Err())
@@ -485,6 +486,20 @@ func (e engine) Pull(ctx context.Context, ref string, _ func(string)) error {
 			return fmt.Errorf("pull %s: manifest unknown", ref)
 		}
 		e.images[ref] = podman.Image{ID: "image-" + ref, Names: []string{ref}}
+		return nil
+	})
+}
+
+// Load knows no archive: the tests of the images package do.
+func (e engine) Load(context.Context, io.Reader, string, int64, func(podman.Progress)) ([]string, error) {
+	return nil, errors.New("no archive can be loaded")
+}
+
+func (e engine) RemoveImage(_ context.Context, ref string) error {
+	return e.change("remove image "+ref, func() error {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.images, ref)
 		return nil
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/images"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 )
@@ -270,14 +271,15 @@ func (ob *observation) noSpace(a *App) string {
 
 // stock lists images and networks: only a pass that has something to do needs them.
 func (ob *observation) stock(ctx context.Context) error {
-	images, err := ob.Engine.Images(ctx)
+	list, err := ob.Engine.Images(ctx)
 	if err != nil {
 		return err
 	}
 	ob.w.Images = map[string]string{}
-	for ref, i := range images {
+	for ref, i := range list {
 		ob.w.Images[ref] = i.ID
 	}
+	ob.withoutWrong(list)
 	networks, err := ob.Engine.Networks(ctx)
 	if err != nil {
 		return err
@@ -287,6 +289,15 @@ func (ob *observation) stock(ctx context.Context) error {
 		ob.w.Networks[n.Name] = true
 	}
 	return nil
+}
+
+// withoutWrong takes images away that are not those which a manifest pins by digest: they count as absent.
+func (ob *observation) withoutWrong(list map[string]podman.Image) {
+	for _, a := range ob.w.Apps {
+		if image, ok := list[a.Spec.Image]; ok && !images.HasDigest(image, a.Spec.ImageDigest) {
+			delete(ob.w.Images, a.Spec.Image)
+		}
+	}
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

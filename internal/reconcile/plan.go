@@ -227,7 +227,7 @@ func (p *planner) imageAbsent(a *App) bool {
 	if a.Manifest == nil || p.w.Images == nil {
 		return false
 	}
-	again := a.Manifest.Container.PullPolicy == "always" && a.Spec.Build == nil && p.has(a, stepStart, stepReplace, stepMigrate)
+	again := a.Manifest.Container.PullPolicy == "always" && a.Spec.Build == nil && !p.o.NoPull && p.has(a, stepStart, stepReplace, stepMigrate)
 	return p.w.Images[a.Spec.Image] == "" || again
 }
 

@@ -28,6 +28,8 @@ type Engine interface {
 	Image() string
 	// Scratch returns a directory from which the client can build an image, with a Dockerfile that starts from nothing.
 	Scratch(t testing.TB) string
+	// Archive writes an image to a file, as DockerArchive or OCIArchive.
+	Archive(t testing.TB, ref, format string) string
 }
 
 // Contract is what archy relies on. It runs against the fake in every test run and against podman 5.4.2 in a node.
@@ -41,7 +43,7 @@ func Contract(t *testing.T, newEngine func(t testing.TB) Engine) {
 		{"exec", contractExec}, {"health", contractHealth}, {"logs", contractLogs}, {"stop", contractStop}, {"pause", contractPause},
 		{"rename", contractRename}, {"remove", contractRemove}, {"restart policy", contractRestartPolicy},
 		{"secrets", contractSecrets}, {"networks", contractNetworks}, {"images", contractImages}, {"build", contractBuild},
-		{"pull", contractPull},
+		{"pull", contractPull}, {"load", contractLoad},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, newEngine(t)) })
 	}
@@ -422,8 +424,34 @@ func contractBuild(t *testing.T, e Engine) {
 
 func contractPull(t *testing.T, e Engine) {
 	ref := "registry.invalid/contract:v1"
-	err := e.Client().Pull(background(t), ref, nil)
+	err := e.Client().Pull(background(t), ref, podman.TLSDefault, nil)
 	if err == nil || !strings.Contains(err.Error(), ref) {
 		t.Errorf("pulling from nowhere: error %v", err)
+	}
+}
+
+func contractLoad(t *testing.T, e Engine) {
+	ctx, c := background(t), e.Client()
+	const ref = "docker.io/library/contract-load:v1"
+	for _, format := range []string{DockerArchive, OCIArchive} {
+		ok(t, c.Tag(ctx, e.Image(), ref))
+		archive, err := os.Open(e.Archive(t, ref, format))
+		ok(t, err)
+		defer archive.Close()
+		ok(t, c.RemoveImage(ctx, ref))
+		var last podman.Progress
+		names, err := c.Load(ctx, archive, "image.tar", 0, func(p podman.Progress) { last = p })
+		info, statErr := archive.Stat()
+		ok(t, statErr)
+		if err != nil || !slices.Equal(names, []string{ref}) || last.Bytes != info.Size() {
+			t.Errorf("%s: loaded %q (%v), told of %d bytes of %d", format, names, err, last.Bytes, info.Size())
+		}
+		_, err = c.ImageID(ctx, ref)
+		ok(t, err)
+		ok(t, c.RemoveImage(ctx, ref))
+	}
+	_, err := c.Load(ctx, strings.NewReader("no archive"), "image.tar", 0, nil)
+	if err == nil || !strings.Contains(err.Error(), "load image from image.tar") || !strings.Contains(err.Error(), "payload does not match") {
+		t.Errorf("loading what is no archive: error %v", err)
 	}
 }

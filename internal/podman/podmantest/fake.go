@@ -1,9 +1,15 @@
 package podmantest
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -66,6 +72,47 @@ func (f fake) Scratch(t testing.TB) string {
 	return dir
 }
 
+// Archive implements Engine: what the server looks at, and no layers. The content "id" tells two images from each other.
+func (f fake) Archive(t testing.TB, ref, format string) string {
+	id, err := f.Client().ImageID(context.Background(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return WriteArchive(t, format, ref, id)
+}
+
+// WriteArchive writes an archive that the fake can load: format is docker-archive or oci-archive, id tells its image from
+// others.
+func WriteArchive(t testing.TB, format, ref, id string) string {
+	t.Helper()
+	files := map[string]string{"id": id, "manifest.json": fmt.Sprintf(`[{"RepoTags":[%q]}]`, ref)}
+	if format == OCIArchive {
+		files = map[string]string{"id": id, "index.json": fmt.Sprintf(`{"manifests":[{"annotations":{"org.opencontainers.image.ref.name":%q}}]}`, ref)}
+	}
+	var text bytes.Buffer
+	w := tar.NewWriter(&text)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		head := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(files[name]))}
+		if err := w.WriteHeader(head); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(files[name])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "image.tar")
+	if err := errors.Join(w.Close(), os.WriteFile(path, text.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// The formats of an archive.
+const (
+	DockerArchive = "docker-archive"
+	OCIArchive    = "oci-archive"
+)
+
 // Real is podman itself, asked over its socket and prepared with its command line. It works for the user that the
 // test runs as.
 type Real struct {
@@ -87,6 +134,14 @@ func (r Real) podman(t testing.TB, arg ...string) {
 	if out, err := r.Run(context.Background(), arg...); err != nil {
 		t.Fatalf("podman %s: %v\n%s", strings.Join(arg, " "), err, out)
 	}
+}
+
+// Archive implements Engine.
+func (r Real) Archive(t testing.TB, ref, format string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "image.tar")
+	r.podman(t, "save", "--quiet", "--format", format, "--output", path, ref)
+	return path
 }
 
 // BuildImage makes the test image.

@@ -141,6 +141,8 @@ func describe(r *http.Request) string {
 		return "update " + middle + " restart=" + q.Get("restartPolicy")
 	case last == "pull":
 		return "pull " + q.Get("reference")
+	case last == "load":
+		return "load"
 	case last == "tag":
 		return "tag " + middle + " " + q.Get("repo") + ":" + q.Get("tag")
 	case parts[0] == "secrets":

@@ -228,19 +228,26 @@ func TestRealPull(t *testing.T) {
 	c := realEngine(t).Client()
 	const ref = "docker.io/filebrowser/filebrowser:v2.27.0"
 	for range 2 {
-		var said []string
-		ok(t, c.Pull(background(t), ref, func(line string) { said = append(said, line) }))
-		if len(said) < 2 || !strings.Contains(said[0], ref) {
-			t.Errorf("progress %q", said)
+		var last podman.Progress
+		ok(t, c.Pull(background(t), ref, podman.TLSDefault, func(p podman.Progress) { last = p }))
+		if last.Text == "" || last.Bytes != last.Total {
+			t.Errorf("at the end %+v", last)
 		}
 		id, err := c.ImageID(background(t), ref)
 		if err != nil || len(id) != 64 {
 			t.Errorf("id %q, error %v", id, err)
 		}
 	}
-	err := c.Pull(background(t), "docker.io/filebrowser/filebrowser:no-such-tag", nil)
+	err := c.Pull(background(t), "docker.io/filebrowser/filebrowser:no-such-tag", podman.TLSDefault, nil)
 	if err == nil || !strings.Contains(err.Error(), "manifest unknown") {
 		t.Errorf("a tag that is not there: error %v", err)
+	}
+	if err := c.Pull(background(t), "127.0.0.1:5000/filebrowser/filebrowser:v2.27.0", podman.TLSVerified, nil); err == nil || !strings.Contains(err.Error(), "HTTP response to HTTPS client") {
+		t.Errorf("a registry without TLS, where TLS is asked for: error %v", err)
+	}
+	ok(t, c.Pull(background(t), "127.0.0.1:5000/filebrowser/filebrowser:v2.27.0", podman.TLSInsecure, nil))
+	if err := c.Pull(background(t), "registry.invalid/x:v1", podman.TLSDefault, nil); err == nil || !strings.Contains(err.Error(), "lookup registry.invalid") {
+		t.Errorf("a registry whose name nobody knows: error %v", err)
 	}
 }
 

@@ -47,6 +47,7 @@ func (s *Server) routes() http.Handler {
 		"POST /images/{name}/tag": s.tag,
 		"DELETE /images/{name}":   s.removeImage,
 		"POST /images/pull":       s.pull,
+		"POST /images/load":       s.load,
 		"POST /build":             s.build,
 
 		"GET /secrets/json":       s.listSecrets,

@@ -93,20 +93,61 @@ func (s *Server) removeImage(w http.ResponseWriter, r *http.Request) {
 	answer(w, map[string]any{"Untagged": []string{name}})
 }
 
+// pull tells of one layer, as podman does with compatMode.
 func (s *Server) pull(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ref := r.URL.Query().Get("reference")
-	line := json.NewEncoder(w)
-	_ = line.Encode(map[string]string{"stream": "Trying to pull " + ref + "...\n"})
 	id, ok := s.registry[ref]
 	if !ok {
-		_ = line.Encode(map[string]string{"error": "initializing source docker://" + ref + ": reading manifest: manifest unknown"})
+		refuse(w, http.StatusNotFound, "manifest unknown")
 		return
 	}
+	layer, line := hash("layer " + id)[:12], json.NewEncoder(w)
+	_ = line.Encode(map[string]any{"status": "Pulling fs layer", "progressDetail": map[string]any{}, "id": layer})
+	for _, n := range []int64{layerSize / 2, layerSize} {
+		_ = line.Encode(map[string]any{"status": "Downloading", "progressDetail": map[string]int64{"current": n, "total": layerSize}, "id": layer})
+	}
+	_ = line.Encode(map[string]any{"status": "Download complete", "progressDetail": map[string]any{}, "id": layer})
 	s.store(ref, id)
-	_ = line.Encode(map[string]string{"stream": "Writing manifest to image destination\n"})
-	_ = line.Encode(map[string]any{"images": []string{id}, "id": id})
+	_ = line.Encode(map[string]any{"status": "Download complete", "progressDetail": map[string]any{}, "id": id[:12]})
+}
+
+// layerSize is the compressed size of every image that can be pulled.
+const layerSize = 1 << 20
+
+// load takes an archive of either kind for the image: its id is the hash of the archive.
+func (s *Server) load(w http.ResponseWriter, r *http.Request) {
+	content, err := readTar(r.Body)
+	names := archived(content)
+	if err != nil || len(names) == 0 {
+		refuse(w, http.StatusInternalServerError, "unable to load image: payload does not match any of the supported image formats:\n * oci: (%v)", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		s.store(name, hash(content["id"]))
+	}
+	answer(w, map[string]any{"Names": names})
+}
+
+// archived are the references in an archive.
+func archived(content map[string]string) []string {
+	var docker []struct{ RepoTags []string }
+	var oci struct {
+		Manifests []struct{ Annotations map[string]string }
+	}
+	_ = json.Unmarshal([]byte(content["manifest.json"]), &docker)
+	_ = json.Unmarshal([]byte(content["index.json"]), &oci)
+	var names []string
+	for _, image := range docker {
+		names = append(names, image.RepoTags...)
+	}
+	for _, image := range oci.Manifests {
+		names = append(names, image.Annotations["org.opencontainers.image.ref.name"])
+	}
+	return names
 }
 
 // build takes the archive for the image: its id is the hash of names and contents. A Dockerfile with the line
