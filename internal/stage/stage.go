@@ -4,7 +4,6 @@ package stage
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -70,56 +69,31 @@ func (p Prober) Probe(ctx context.Context, app string, ports map[int]int) State 
 	return State{Ready: true}
 }
 
-// warmingUp is the RPC error code of a bitcoind that is loading its index (RPC_IN_WARMUP).
-const warmingUp = -28
-
 type chainInfo struct {
-	Result struct {
-		Blocks               int     `json:"blocks"`
-		Headers              int     `json:"headers"`
-		Progress             float64 `json:"verificationprogress"`
-		InitialBlockDownload bool    `json:"initialblockdownload"`
-	} `json:"result"`
-	Error *struct {
-		Code int `json:"code"`
-	} `json:"error"`
+	Blocks               int     `json:"blocks"`
+	Headers              int     `json:"headers"`
+	Progress             float64 `json:"verificationprogress"`
+	InitialBlockDownload bool    `json:"initialblockdownload"`
 }
 
 func (p Prober) bitcoin(ctx context.Context, address string) State {
-	password, err := p.Password()
-	if err != nil {
-		return State{Text: "no RPC password"}
-	}
-	body := []byte(`{"jsonrpc":"1.0","id":"archy","method":"getblockchaininfo","params":[]}`)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/", bytes.NewReader(body))
-	if err != nil {
-		return State{}
-	}
-	req.SetBasicAuth(secrets.RPCUser, password.Reveal())
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := client(nil).Do(req)
-	if err != nil {
-		return State{Text: "not answering"}
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-		return State{Text: "refuses archy's password"}
-	}
 	var info chainInfo
-	if err := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, 1<<20)).Decode(&info); err != nil {
-		return State{Text: "not answering"}
+	err := p.CallBitcoin(ctx, address, "getblockchaininfo", nil, &info)
+	var rpc *RPCError
+	switch {
+	case errors.As(err, &rpc) && rpc.Code == RPCWarmingUp:
+		return State{Text: "warming up"}
+	case errors.As(err, &rpc):
+		return State{Text: fmt.Sprintf("RPC error %d", rpc.Code)}
+	case err != nil:
+		return State{Text: err.Error()}
 	}
 	return info.state()
 }
 
 func (i chainInfo) state() State {
-	switch {
-	case i.Error != nil && i.Error.Code == warmingUp:
-		return State{Text: "warming up"}
-	case i.Error != nil:
-		return State{Text: fmt.Sprintf("RPC error %d", i.Error.Code)}
-	case i.Result.InitialBlockDownload || i.Result.Blocks < i.Result.Headers-1:
-		return State{Text: fmt.Sprintf("syncing %.1f %%", 100*i.Result.Progress), Ready: true}
+	if i.InitialBlockDownload || i.Blocks < i.Headers-1 {
+		return State{Text: fmt.Sprintf("syncing %.1f %%", 100*i.Progress), Ready: true}
 	}
 	return State{Text: "ready", Ready: true}
 }

@@ -61,6 +61,8 @@ type Record struct {
 	Op *Op `json:"op,omitempty"`
 	// Hooks remembers for which container the hooks ran.
 	Hooks Hooks `json:"hooks,omitzero"`
+	// Wallet is what was found out about the app's wallet.
+	Wallet Wallet `json:"wallet,omitzero"`
 	// OldContainers were renamed by a migration and wait 24 h for their removal.
 	OldContainers []OldContainer `json:"old_containers,omitempty"`
 }
@@ -123,6 +125,15 @@ type Op struct {
 type Hooks struct {
 	ContainerID string    `json:"container_id,omitempty"`
 	RanAt       time.Time `json:"ran_at,omitzero"`
+}
+
+// Wallet is what archy remembers of a wallet.
+type Wallet struct {
+	// ContainerID is the bitcoin container whose wallets were looked at last.
+	ContainerID string `json:"container_id,omitempty"`
+	// Refused is the fingerprint of a password that does not open LND's wallet: LND must not start with it, since it ends
+	// at once then.
+	Refused string `json:"refused,omitempty"`
 }
 
 // OldContainer is a legacy container that a migration renamed.
