@@ -278,3 +278,14 @@ func (a *App) Unit() string {
 	}
 	return a.ID
 }
+
+// defaultStopGrace is what an app gets to end in when its manifest does not say, in seconds.
+const defaultStopGrace = 30
+
+// StopGrace is how long the app may take to end, in seconds.
+func (a *App) StopGrace() int {
+	if a.StopGraceSecs == 0 {
+		return defaultStopGrace
+	}
+	return a.StopGraceSecs
+}

@@ -82,6 +82,19 @@ func (c CLI) WriteFile(ctx context.Context, path string, mode fs.FileMode, conte
 	return err
 }
 
+// Rename renames a directory of a mapped user. It never copies: another file system is an error. A directory that
+// changes its parent must be writable itself, which that of a mapped user is not for the service user.
+func (c CLI) Rename(ctx context.Context, path, dest string) error {
+	_, err := c.unshare(ctx, nil, "mv", "--no-copy", "--no-clobber", "--no-target-directory", "--", path, dest)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%s was not moved: %s is there already", path, dest)
+	}
+	return nil
+}
+
 // StartInScope starts a container that no unit owns, in a scope of its own, so that conmon and the port forwarder
 // outlive archy (incident 1).
 func (c CLI) StartInScope(ctx context.Context, name string) error {

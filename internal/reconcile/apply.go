@@ -26,6 +26,7 @@ type Engine interface {
 	images.Engine
 	Secrets(ctx context.Context) ([]podman.Secret, error)
 	CreateSecret(ctx context.Context, name string, value []byte, labels map[string]string, replace bool) error
+	RemoveSecret(ctx context.Context, name string) error
 	Networks(ctx context.Context) ([]podman.Network, error)
 	CreateNetwork(ctx context.Context, n podman.Network) error
 	Stop(ctx context.Context, name string, grace time.Duration) error
@@ -61,6 +62,8 @@ type Disk interface {
 	WriteFile(ctx context.Context, op Operation) error
 	WriteUnit(container string, text []byte) error
 	RemoveUnit(container string) error
+	// Trash renames an app's directory; it never copies and never deletes.
+	Trash(ctx context.Context, path, dest string) error
 	// Sweep removes what runs that were killed have left of files they were writing.
 	Sweep()
 	// TryUnit tells why the node's own generator would make no service of a unit. It changes nothing.
@@ -271,11 +274,17 @@ func (r *run) do(ctx context.Context, op Operation) {
 		return
 	}
 	if err := r.mayDo(ctx, c, op); err != nil {
+		if c.ended == nil && c.result.Class == ClassFailed {
+			_ = r.withdraw(context.WithoutCancel(ctx), c, errors.New(c.result.Cause))
+		}
 		r.endOp(op, err)
 		return
 	}
 	r.report(Event{Op: op})
 	err := r.execute(r.contextOf(ctx, op), c, op)
+	if err != nil {
+		err = r.withdraw(context.WithoutCancel(ctx), c, err)
+	}
 	r.report(Event{Op: op, Done: true, Err: err})
 	r.endOp(op, err)
 }
@@ -341,10 +350,10 @@ func (r *run) begin(ctx context.Context, c *change) error {
 		return err
 	}
 	c.lock = lock
-	if c.Force {
+	if c.urged() {
 		c.history.Close() // what fails from here on counts anew
 	}
-	if c.Want == WantRunning && c.plan.installs() {
+	if c.Want == WantRunning && c.plan.installs() && !c.New {
 		return r.install(c)
 	}
 	return nil
@@ -451,6 +460,9 @@ func (r *run) settle(c *change, final map[string]podman.Container) {
 	now.Dead, now.Conmon = false, 0
 	now.Service = systemd.Detail{}
 	now.C = nil
+	if !c.record.Installed && c.ended == nil || c.New && c.result.Action == RolledBack {
+		now.Unit = nil
+	}
 	if got, ok := final[c.Container]; ok {
 		now.C = &got
 		c.result.ContainerID, c.result.Health, c.result.Since = got.ID, got.Health, got.StartedAt
@@ -473,7 +485,7 @@ func (r *run) keepHistory(c *change) error {
 	h := &c.history
 	h.App = c.ID
 	switch {
-	case c.result.Action == Stopped:
+	case c.result.Action == Stopped, c.result.Action == Removed, c.New && c.result.Action == RolledBack:
 		h.Close()
 	case c.result.Action == NoOp && c.Running():
 		h.Healthy(now)

@@ -26,6 +26,7 @@ type Mapped interface {
 	MappedReader
 	Chown(ctx context.Context, path string, uid, gid int) error
 	WriteFile(ctx context.Context, path string, mode fs.FileMode, content []byte) error
+	Rename(ctx context.Context, path, dest string) error
 }
 
 // NodeDisk is the Disk of a node.

@@ -60,6 +60,13 @@ func (r *run) execute(ctx context.Context, c *change, op Operation) error {
 		return r.removeContainer(ctx, c, op)
 	case RunHooks:
 		return r.hooks(ctx, c)
+	case WriteRecord:
+		return r.forget(c)
+	case RemoveSecret:
+		return r.removeSecret(ctx, c, op)
+	case MoveData:
+		c.changed = true
+		return r.Disk.Trash(ctx, op.Path, op.Dest)
 	}
 	return fmt.Errorf("operation %q is not known", op.Kind)
 }
@@ -156,6 +163,9 @@ func (r *run) writeUnit(ctx context.Context, c *change, op Operation) error {
 	if err := r.install(c); err != nil {
 		return err
 	}
+	if err := r.pinStopped(ctx, c); err != nil {
+		return err
+	}
 	if c.plan.replaces() && c.record.Op == nil {
 		if err := r.beginReplace(c); err != nil {
 			return err
@@ -215,6 +225,9 @@ func (r *run) beginReplace(c *change) error {
 	}
 	c.record.Op = &state.Op{Kind: state.OpReplace, Step: 3, PreviousImage: c.record.Image, PreviousHash: c.specOnDisk(),
 		NewHash: c.Hash, StartedAt: r.Now().UTC(), StepAt: r.Now().UTC()}
+	if c.Upgrading {
+		c.record.Op.NewImage = c.Spec.Image
+	}
 	return nil
 }
 
@@ -223,6 +236,9 @@ func (r *run) beginReplace(c *change) error {
 func (r *run) reload(ctx context.Context, op Operation) error {
 	if err := r.daemonReload(ctx); err != nil {
 		return err
+	}
+	if c := r.apps[op.App]; c != nil && slices.Contains(c.plan.Steps, stepRemove) {
+		return r.forgetFailure(ctx, c)
 	}
 	return r.checkLoaded(ctx, op)
 }
@@ -270,9 +286,7 @@ func (r *run) checkLoaded(ctx context.Context, op Operation) error {
 func (r *run) reloaded(op Operation) []*change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c := r.apps[op.App]; c != nil && slices.Contains(c.plan.Steps, stepRemove) {
-		return nil
-	} else if c != nil {
+	if c := r.apps[op.App]; c != nil {
 		return []*change{c}
 	}
 	var apps []*change
@@ -325,6 +339,9 @@ func (r *run) pass(ctx context.Context, c *change, op Operation) error {
 	case out.err != nil:
 		return out.err
 	case !out.reached:
+		if c.New && c.Tier != 1 && c.Tier != 2 {
+			return r.startFailed(ctx, c, fmt.Errorf("not healthy within %s", op.Gate.Limit))
+		}
 		c.result.Class, c.result.Cause = ClassWaiting, cause(c.result.Cause, "still starting after "+op.Gate.Limit.String())
 		return r.succeeded(ctx, c)
 	}
@@ -333,7 +350,7 @@ func (r *run) pass(ctx context.Context, c *change, op Operation) error {
 
 // window is how long an app must live before it counts as started.
 func (r *run) window(op Operation) time.Duration {
-	if op.Kind == Replace || op.Kind == Migrate || r.Options.Wait {
+	if op.Kind == Replace || op.Kind == Migrate || r.Options.Wait && !r.Options.Owner {
 		return r.timing.Alive
 	}
 	return r.timing.Settle
@@ -425,7 +442,7 @@ func mask(a *App, lines []string) []string {
 func (r *run) stop(ctx context.Context, c *change) error {
 	c.changed = true
 	if c.Legacy() {
-		return r.Engine.Stop(ctx, c.liveName(), time.Duration(c.Spec.StopGrace)*time.Second)
+		return r.stopOrphan(ctx, c)
 	}
 	err := r.Units.Stop(ctx, c.Container+".service", r.stopLimit(c))
 	if errors.Is(err, systemd.ErrNoUnit) {

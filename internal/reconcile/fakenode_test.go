@@ -544,6 +544,18 @@ func (e engine) CreateSecret(_ context.Context, name string, value []byte, label
 	})
 }
 
+func (e engine) RemoveSecret(_ context.Context, name string) error {
+	return e.change("remove secret "+name, func() error {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if _, ok := e.secrets[name]; !ok {
+			return notFound("remove secret " + name)
+		}
+		delete(e.secrets, name)
+		return nil
+	})
+}
+
 func (e engine) Networks(context.Context) ([]podman.Network, error) {
 	unlock, err := e.asked()
 	if err != nil {
@@ -879,6 +891,10 @@ func (d fakeDisk) RemoveUnit(container string) error {
 	return d.n.change("remove unit "+container, func() error { return d.NodeDisk.RemoveUnit(container) })
 }
 
+func (d fakeDisk) Trash(ctx context.Context, path, dest string) error {
+	return d.n.change("trash "+path, func() error { return d.NodeDisk.Trash(ctx, path, dest) })
+}
+
 func (d fakeDisk) WriteNetworkUnit(net Network) error {
 	return d.n.change("write network unit "+net.Name, func() error { return d.NodeDisk.WriteNetworkUnit(net) })
 }
@@ -937,6 +953,7 @@ func (v fakeVault) Take(name string, value secrets.Value) error {
 type noMapped struct{}
 
 func (noMapped) ReadFile(_ context.Context, path string) ([]byte, error) { return os.ReadFile(path) }
+func (noMapped) Rename(_ context.Context, path, dest string) error       { return os.Rename(path, dest) }
 func (noMapped) Chown(context.Context, string, int, int) error           { return nil }
 func (noMapped) WriteFile(_ context.Context, path string, mode fs.FileMode, content []byte) error {
 	return os.WriteFile(path, content, mode)

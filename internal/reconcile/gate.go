@@ -153,7 +153,7 @@ func (r *run) needsMet(ctx context.Context, c *change, op Operation) error {
 		if d == nil || d.C == nil && r.apps[n.App] == nil {
 			return r.waitFor(c, n.App, "absent")
 		}
-		ok, st := r.nowSatisfied(ctx, d, n.Condition)
+		ok, st := r.awaitNeed(ctx, d, n.Condition)
 		if !ok {
 			return r.waitFor(c, n.App, st)
 		}
@@ -165,6 +165,10 @@ func (r *run) waitFor(c *change, app, st string) error {
 	c.result.Action, c.result.Class, c.result.State = Waiting, ClassWaiting, "waiting"
 	c.result.Cause = fmt.Sprintf("dependency %s is %s", app, st)
 	c.result.Row, c.result.Error = "24", nil
+	if c.Asked {
+		c.result.Action, c.result.Class = Failed, ClassFailed
+		c.result.Error = &AppError{Code: "dependency", Message: c.result.Cause, Hint: unmetHint(c.ID, app, st)}
+	}
 	return errStop
 }
 

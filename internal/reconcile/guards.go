@@ -21,7 +21,7 @@ func (ob *observation) guard(ctx context.Context, a *App) string {
 	case "nextcloud":
 		return ob.nextcloudGuard(ctx, dir)
 	}
-	if a.Record != nil && a.Record.Image != "" && !isLegacyRecord(a) && lowerVersion(a.Spec.Image, a.Record.Image) && a.Spec.Build == nil {
+	if a.Record != nil && a.Record.Image != "" && !a.Downgrade && !isLegacyRecord(a) && lowerVersion(a.Spec.Image, a.Record.Image) && a.Spec.Build == nil {
 		return fmt.Sprintf("image %s is a lower version than %s, which ran on this data", a.Spec.Image, a.Record.Image)
 	}
 	return ""

@@ -15,7 +15,7 @@ func legacyContainer(a *App, w *World, o Options) *Verdict {
 	}
 	drift := a.Drift
 	switch {
-	case o.Migrate || a.Force:
+	case o.Migrate || a.Force || a.Upgrading:
 		return migration(a, w, o)
 	case (a.Dead || neverStarted(a)) && a.beyondScope(w):
 		return migration(a, w, o)
@@ -27,6 +27,8 @@ func legacyContainer(a *App, w *World, o Options) *Verdict {
 		return bringUp(a, w, o, act("8", Started, "created", "created but never started", stepLegacy)).drifted(drift)
 	case !a.Running():
 		return bringUp(a, w, o, act(rowOf(a, w), Started, "exited", exitCause(a), stepLegacy)).drifted(drift)
+	case a.Anew:
+		return bringUp(a, w, o, act(rowOf(a, w), Restarted, "", "restart asked for", stepFiles, stepLegacy)).drifted(drift)
 	case a.filesDiffer() || (a.Record != nil && a.Record.PendingRestart != ""):
 		return bringUp(a, w, o, act("23", Restarted, "", fileCause(a), stepFiles, stepLegacy)).drifted(drift)
 	case a.C.Health == podman.HealthUnhealthy && !inStartPeriod(a, w.Now):

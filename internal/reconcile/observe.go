@@ -170,11 +170,27 @@ func (ob *observation) decideWants() map[string]want {
 	}
 	ob.companions(wants)
 	for id, app := range ob.Set.Apps {
-		if wants[id].Want == WantRunning && ob.intent.Stopped(id, app.Unit()) {
+		switch {
+		case slices.Contains(ob.Options.Remove, id):
+			wants[id] = want{Want: WantAbsent}
+		case wants[id].Want == WantRunning && ob.stopped(id, app.Unit()):
 			wants[id] = want{WantStopped, wants[id].by}
+		case wants[id].Want == WantNone && slices.Contains(ob.Options.Stop, id) && ob.containers[app.Unit()].Name != "":
+			wants[id] = want{Want: WantStopped} // ours, and its record is lost
 		}
 	}
 	return wants
+}
+
+// stopped tells that the owner wants the app stopped, as the command that is under way says or else as he said before.
+func (ob *observation) stopped(id, container string) bool {
+	switch {
+	case slices.Contains(ob.Options.Stop, id):
+		return true
+	case slices.Contains(ob.Options.Start, id):
+		return false
+	}
+	return ob.intent.Stopped(id, container)
 }
 
 func (ob *observation) wantOf(app *manifest.App) want {
@@ -277,7 +293,10 @@ func (ob *observation) resolveAll(ctx context.Context) {
 		ob.unitFile(a)
 		if a.Want != WantAbsent {
 			ob.resolve(ctx, a)
+			continue
 		}
+		a.Spec.StopGrace = a.Manifest.StopGrace()
+		ob.ownData(a)
 	}
 }
 
@@ -287,6 +306,7 @@ func (ob *observation) newApp(app *manifest.App) *App {
 		Selected: len(ob.Options.Only) == 0 || slices.Contains(ob.Options.Only, app.ID)}
 	a.Force = ob.Options.Force && a.Selected
 	ob.attach(a)
+	ob.command(a)
 	for _, n := range ob.Set.Needs(app.ID) {
 		a.Needs = append(a.Needs, Need{App: ob.provider(ob.wants, n.AppID), Condition: n.Condition})
 	}
@@ -294,6 +314,16 @@ func (ob *observation) newApp(app *manifest.App) *App {
 		a.Peers = append(a.Peers, ob.provider(ob.wants, p))
 	}
 	return a
+}
+
+// command marks what a command of the owner wants of the app.
+func (ob *observation) command(a *App) {
+	o := ob.Options
+	a.Asked, a.Anew, a.Removing = o.Owner && a.Selected, slices.Contains(o.Restart, a.ID), slices.Contains(o.Remove, a.ID)
+	_, a.Upgrading = o.Upgrade[a.ID]
+	a.Downgrade = a.Upgrading && o.AllowDowngrade
+	_, installs := o.Install[a.ID]
+	a.New = installs && a.Asked && a.C == nil && (a.Record == nil || !a.Record.Installed)
 }
 
 func (ob *observation) attach(a *App) {
@@ -327,9 +357,29 @@ func (ob *observation) broken() {
 			a.Container = r.Container
 		}
 		ob.attach(a)
+		ob.command(a)
+		ob.brokenWant(a)
 		ob.w.Apps = append(ob.w.Apps, a)
 	}
 }
+
+// brokenWant: an app can be stopped and removed whatever became of its manifest. How long it may take to end, its unit
+// says; the longest grace of all is given to one without.
+func (ob *observation) brokenWant(a *App) {
+	switch {
+	case a.Removing:
+		a.Want = WantAbsent
+	case ob.stopped(a.ID, a.Container):
+		a.Want = WantStopped
+	default:
+		return
+	}
+	ob.unitFile(a)
+	a.Spec.StopGrace = longestGrace
+}
+
+// longestGrace is that of a bitcoin which writes its chain state to disk, in seconds.
+const longestGrace = 600
 
 func (ob *observation) unitFile(a *App) {
 	path := ob.Layout.Host(ob.Layout.Unit(a.Container))

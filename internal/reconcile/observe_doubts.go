@@ -31,7 +31,7 @@ func (ob *observation) doubts(ctx context.Context) error {
 			continue
 		}
 		if a.Want == WantAbsent {
-			if a.C == nil && a.Unit != nil {
+			if a.C == nil && (a.Unit != nil || a.Removing) {
 				a.Conmon = ob.conmon(a.Container)
 			}
 			continue
@@ -54,7 +54,7 @@ func (ob *observation) settled(a *App) bool {
 	if a.Want == WantStopped {
 		return a.C == nil && !a.unitDiffers()
 	}
-	return a.Running() && a.inSync() && !a.unitDiffers() && !a.filesDiffer() && len(a.staleSecrets(ob.w)) == 0 && !a.staleNetwork() && !a.Force && a.PeersChanged == ""
+	return a.Running() && a.inSync() && !a.unitDiffers() && !a.filesDiffer() && len(a.staleSecrets(ob.w)) == 0 && !a.staleNetwork() && !a.Force && !a.Anew && a.PeersChanged == ""
 }
 
 // deadProcesses, row 5: the pid is looked up twice, two seconds apart. Any doubt means alive.

@@ -181,7 +181,7 @@ func (ob *observation) derivedFile(ctx context.Context, a *App) filesFact {
 // limitToComparing: an adopted app's files are only compared. The one exception is a bitcoin.conf whose line for archy
 // no longer verifies: whoever needs the node is cut off already.
 func (ob *observation) limitToComparing(a *App, files []File) {
-	if !a.Legacy() || a.Force || ob.Options.Migrate {
+	if !a.Legacy() || ob.moves(a) {
 		return
 	}
 	for i := range files {
@@ -309,12 +309,13 @@ func (ob *observation) pinned(a *App) spec.Pinned {
 	if a.Record != nil {
 		p, image = a.Record.Pinned, a.Record.Image
 	}
-	if a.Legacy() && (a.Force || ob.Options.Migrate) {
+	if a.Legacy() && ob.moves(a) {
 		p = a.Pins
 	}
 	if a.Force && a.UpgradeBlocked == "" || a.Legacy() || isLegacyRecord(a) {
 		image = ""
 	}
+	image = ob.upgradeTo(a, image)
 	out := spec.Pinned{Image: image, User: p.User, Env: p.Env}
 	for _, e := range p.ExtraPorts {
 		out.ExtraPorts = append(out.ExtraPorts, spec.Port{HostIP: e.HostIP, Host: e.Host, Container: e.Container, Protocol: e.Protocol})
@@ -323,6 +324,25 @@ func (ob *observation) pinned(a *App) spec.Pinned {
 		out.Volumes = append(out.Volumes, spec.Mount{Type: "bind", Source: v.Source, Target: v.Target})
 	}
 	return out
+}
+
+// moves tells that this pass would move the app's adopted container to a unit.
+func (ob *observation) moves(a *App) bool { return a.Force || ob.Options.Migrate || a.Upgrading }
+
+// upgradeTo is the reference that the app shall have: the one that a command names, or that of an upgrade which was cut
+// off after its unit had been written.
+func (ob *observation) upgradeTo(a *App, image string) string {
+	if to, ok := ob.Options.Upgrade[a.ID]; ok {
+		return to
+	}
+	if a.Record == nil || a.Record.Op == nil {
+		return image
+	}
+	op := a.Record.Op
+	if op.Kind == state.OpReplace && !op.Rollback && op.NewImage != "" && a.specOnDisk() == op.NewHash {
+		return op.NewImage
+	}
+	return image
 }
 
 // upgrade finds a newer reference in the manifest than the one the record pins.

@@ -18,7 +18,7 @@ func (ob *observation) guess(ctx context.Context) *observation {
 		records: ob.records, histories: ob.histories, intent: ob.intent,
 		w: &World{Now: ob.w.Now, BootID: ob.w.BootID, Free: ob.w.Free}}
 	for id, r := range ob.records {
-		if r.Installed && r.Owner == state.Quadlet && !ob.intent.Stopped(id, r.Container) {
+		if r.Installed && r.Owner == state.Quadlet && !ob.stopped(id, r.Container) {
 			g.containers[r.Container] = podman.Container{Name: r.Container, State: podman.StateRunning, Labels: map[string]string{spec.LabelManaged: "true"}}
 		}
 	}

@@ -38,7 +38,9 @@ const (
 	RollBack       Kind = "roll back"
 	RemoveOld      Kind = "remove old"
 	RunHooks       Kind = "run hooks"
-	RefreshRecord  Kind = "write record"
+	WriteRecord    Kind = "write record"
+	RemoveSecret   Kind = "remove secret"
+	MoveData       Kind = "move data"
 	everyContainer      = "user manager"
 )
 
@@ -65,6 +67,8 @@ type Operation struct {
 	Secret Secret
 	// Network is the payload of CreateNetwork.
 	Network Network
+	// Dest is where MoveData moves Path to.
+	Dest string
 	// Gate is what must be true after a start before the operation counts as done.
 	Gate *Gate
 	// Needs are the conditions of other apps under which a start may happen.

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -16,11 +17,13 @@ type PassLocks interface {
 	Locker
 	NodeShared(ctx context.Context, wait time.Duration) (*state.Lock, error)
 	Reconcile(ctx context.Context, wait time.Duration) (*state.Lock, error)
+	Intent(ctx context.Context, wait time.Duration) (*state.Lock, error)
 }
 
-// IntentSync brings the flag files that systemd honours in line with the owner's list.
+// IntentSync keeps the owner's list of stopped apps, and the flag files that systemd honours in line with it.
 type IntentSync interface {
 	SyncFlags(apps map[string]string) (state.Intent, error)
+	SetStopped(app, container string, stopped bool, apps map[string]string) error
 }
 
 // Pass is one run of observe, plan and apply.
@@ -49,9 +52,14 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 			return Result{}, err
 		}
 		defer release()
-		if err := p.syncIntent(); err != nil {
+		if err := p.syncIntent(ctx, o); err != nil {
 			return Result{}, err
 		}
+		unlock, err := p.holdApps(ctx, o)
+		if err != nil {
+			return Result{}, err
+		}
+		defer unlock()
 		p.Applier.Disk.Sweep()
 	}
 	w, err := p.observe(ctx, o)
@@ -150,9 +158,66 @@ func HoldFull(ctx context.Context, locks PassLocks, wait time.Duration) (release
 	return func() { full.Release(); shared.Release() }, nil
 }
 
-func (p *Pass) syncIntent() error {
-	_, err := p.Intent.SyncFlags(containers(p.Observer.Set))
+// syncIntent writes what the owner wants stopped before anything is stopped (incident 8): from here on the next pass and
+// systemd itself honour it, whatever becomes of this one.
+func (p *Pass) syncIntent(ctx context.Context, o Options) error {
+	apps := containers(p.Observer.Set)
+	if len(o.Stop)+len(o.Start) > 0 {
+		lock, err := p.Locks.Intent(ctx, p.WaitLock)
+		if err != nil {
+			return err
+		}
+		defer lock.Release()
+	}
+	for _, change := range []struct {
+		ids     []string
+		stopped bool
+	}{{o.Stop, true}, {o.Start, false}} {
+		for _, id := range change.ids {
+			if err := p.Intent.SetStopped(id, cmp.Or(apps[id], id), change.stopped, apps); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := p.Intent.SyncFlags(apps)
 	return err
+}
+
+// holdApps takes the locks of the apps that a command of the owner names before it looks at them: what it decides must
+// not be overtaken by a pass that is at work on them.
+func (p *Pass) holdApps(ctx context.Context, o Options) (release func(), err error) {
+	held := heldLocks{p.Applier.Locks, map[string]*state.Lock{}}
+	release = func() {
+		for _, lock := range held.apps {
+			lock.Release()
+		}
+	}
+	if !o.Owner {
+		return release, nil
+	}
+	for _, id := range slices.Sorted(slices.Values(o.Only)) {
+		lock, err := p.Applier.Locks.App(ctx, id, p.WaitLock)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		held.apps[id] = lock
+	}
+	p.Applier.Locks = held
+	return release, nil
+}
+
+// heldLocks hands out the locks that are held already.
+type heldLocks struct {
+	Locker
+	apps map[string]*state.Lock
+}
+
+func (h heldLocks) App(ctx context.Context, id string, wait time.Duration) (*state.Lock, error) {
+	if lock, ok := h.apps[id]; ok {
+		return lock, nil
+	}
+	return h.Locker.App(ctx, id, wait)
 }
 
 // containers maps app ids to container names.

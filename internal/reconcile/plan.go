@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,6 +44,7 @@ func MakePlan(w *World, o Options) Plan {
 		hold(a)
 		if a.Selected {
 			p.verdicts[a.ID] = p.narrow(a, decide(a, w, o))
+			p.uncounted(a)
 		}
 	}
 	for _, a := range w.Apps {
@@ -58,6 +60,13 @@ func MakePlan(w *World, o Options) Plan {
 	}
 	p.stopOrder()
 	return p.plan()
+}
+
+// uncounted: the breaker counts no command of the owner.
+func (p *planner) uncounted(a *App) {
+	if v := p.verdicts[a.ID]; v != nil && a.Asked {
+		v.Counted = false
+	}
 }
 
 // narrow leaves of a verdict what the caller asked for: adopt claims, or moves what is adopted, and does nothing else.
@@ -79,11 +88,11 @@ func (p *planner) narrow(a *App, v *Verdict) *Verdict {
 }
 
 // oneByOne tells that apps are changed one after the other, each with all that belongs to it.
-func (p *planner) oneByOne() bool { return p.o.Force || p.o.Migrate }
+func (p *planner) oneByOne() bool { return p.o.Force || p.o.Migrate || len(p.o.Upgrade) > 0 }
 
 // hold keeps the previous unit of an app whose wanted spec has failed (row 35).
 func hold(a *App) {
-	if a.Manifest == nil || a.Record == nil || a.Force || a.Record.FailedHash == "" || a.Record.FailedHash != a.Hash {
+	if a.Manifest == nil || a.Record == nil || a.urged() || a.Record.FailedHash == "" || a.Record.FailedHash != a.Hash {
 		return
 	}
 	previous := a.Prev
@@ -157,11 +166,11 @@ func (p *planner) dependencies(a *App) {
 		d := p.w.app(n.App)
 		switch {
 		case d == nil:
-			p.verdicts[a.ID] = waiting("24", observedState(a), "dependency "+n.App+" is not known")
+			p.verdicts[a.ID] = unmet(a, n.App, "not known")
 		case d.Want == WantStopped:
-			p.verdicts[a.ID] = waiting("24", observedState(a), "dependency "+n.App+" is stopped by the owner")
+			p.verdicts[a.ID] = unmet(a, n.App, "stopped by the owner")
 		case d.Want != WantRunning:
-			p.verdicts[a.ID] = waiting("24", observedState(a), "dependency "+n.App+" is not installed")
+			p.verdicts[a.ID] = unmet(a, n.App, "not installed")
 		case satisfied(d, n.Condition, p.w.Now) && !p.has(d, starting...):
 			continue
 		case p.has(d, starting...) || p.has(d, stepWait, stepGate):
@@ -170,11 +179,30 @@ func (p *planner) dependencies(a *App) {
 			p.awaitApp(d, a.ID)
 			continue
 		default:
-			p.verdicts[a.ID] = waiting("24", observedState(a), fmt.Sprintf("dependency %s is %s", n.App, p.stateOf(d)))
+			p.verdicts[a.ID] = unmet(a, n.App, p.stateOf(d))
 		}
 		p.verdicts[a.ID].Drift = v.Drift
 		return
 	}
+}
+
+// unmet: an app waits for what it needs. Who asked for it by name is told that it was not started.
+func unmet(a *App, need, st string) *Verdict {
+	text := fmt.Sprintf("dependency %s is %s", need, st)
+	if !a.Asked {
+		return waiting("24", observedState(a), text)
+	}
+	return failed("24", observedState(a), "dependency", text, unmetHint(a.ID, need, st))
+}
+
+func unmetHint(app, need, st string) string {
+	switch st {
+	case "not installed", "not known", "absent":
+		return "archy install " + need
+	case "stopped by the owner":
+		return "archy start " + need + ", or: archy start --with-deps " + app
+	}
+	return "look at: archy status " + need
 }
 
 func (p *planner) stateOf(d *App) string {
@@ -347,12 +375,12 @@ func (p *planner) files(a *App) {
 }
 
 func (p *planner) unit(a *App) {
-	if !a.unitDiffers() {
+	if !a.unitDiffers() && !a.New {
 		return
 	}
 	text := "unit is missing"
 	if a.Unit != nil {
-		text = words(a.unitChanges())
+		text = cmp.Or(words(a.unitChanges()), "installed again")
 	}
 	p.add(Operation{Kind: WriteUnit, App: a.ID, Object: a.Container + ".container", Cause: text, Content: a.UnitText})
 }
@@ -445,6 +473,9 @@ func (p *planner) changeStep(a *App, v *Verdict, s step, loaded int) {
 	case stepRemove:
 		p.remove(a, v)
 		return
+	case stepPurge:
+		p.purge(a)
+		return
 	default:
 		return
 	}
@@ -454,6 +485,14 @@ func (p *planner) changeStep(a *App, v *Verdict, s step, loaded int) {
 // remove ends an app that the owner removed: the unit goes before the container, so that nothing brings it back
 // (incident 9). Data and secrets stay.
 func (p *planner) remove(a *App, v *Verdict) {
+	if a.Removing && a.remembered() {
+		// First of all: whatever happens after this, the next pass goes on with the removal.
+		p.add(Operation{Kind: WriteRecord, App: a.ID, Object: "state/apps/" + a.ID + ".json", Cause: v.Cause})
+	}
+	if a.C == nil && a.Unit == nil && a.Service.ActiveState != "active" && !activating(a) {
+		p.dropSecrets(a, v)
+		return
+	}
 	if a.C != nil && a.C.State == podman.StatePaused {
 		p.add(Operation{Kind: Unpause, App: a.ID, Object: a.liveName(), Cause: v.Cause})
 	}
@@ -464,6 +503,22 @@ func (p *planner) remove(a *App, v *Verdict) {
 	}
 	if a.C != nil {
 		p.add(Operation{Kind: RemoveOld, App: a.ID, Object: a.liveName(), Cause: v.Cause})
+	}
+	p.dropSecrets(a, v)
+}
+
+// dropSecrets takes podman's copies away; the secret files stay.
+func (p *planner) dropSecrets(a *App, v *Verdict) {
+	for _, name := range a.podmanSecrets(p.w) {
+		p.add(Operation{Kind: RemoveSecret, App: a.ID, Object: name, Cause: v.Cause})
+	}
+}
+
+// purge moves the app's own directories to the trash.
+func (p *planner) purge(a *App) {
+	for _, dir := range a.Data {
+		dest := trashOf(dir, p.w.Now)
+		p.add(Operation{Kind: MoveData, App: a.ID, Object: dir, Cause: "to state/trash, kept for 7 days", Path: dir, Dest: dest})
 	}
 }
 

@@ -20,7 +20,21 @@ type Options struct {
 	CreateMissing bool
 	// Install are apps that are wanted although no record says so yet, each with what installs it (state.ByInstall,
 	// state.ByFirstBoot). What they need comes with them; an app that the owner removed comes back.
-	Install   map[string]string
+	Install map[string]string
+	// Owner tells that the apps in Only are named in a command of their owner: their breakers close, and neither back-off
+	// nor a held spec stands in the way. What cannot be done is a failure then, not something to wait for.
+	Owner bool
+	// Stop and Start change the owner's list of stopped apps before anything else is done.
+	Stop, Start []string
+	// Restart are apps that are started anew if they run.
+	Restart []string
+	// Remove are apps that are taken away; the data of those in Purge go to the trash.
+	Remove, Purge []string
+	// Upgrade are apps that get another image: a reference, or "" for the manifest's. AllowDowngrade lets it be an older one.
+	Upgrade        map[string]string
+	AllowDowngrade bool
+	// Await is how long a start waits for an app that is needed and on its way.
+	Await     time.Duration
 	CheckOnly bool
 	NoPull    bool
 	// Wait makes the pass wait until every touched app is healthy, at most Timeout in all.
@@ -47,10 +61,10 @@ type rule func(a *App, w *World, o Options) *Verdict
 
 // The rules in the order in which they are asked; the first verdict counts.
 var (
-	goneRules    = []rule{unusable, notInstalled, lostTrack, settling, gone}
-	stoppedRules = []rule{unusable, lostTrack, settling, stopRunning, keepStopped}
+	goneRules    = []rule{notInstalled, needed, lostTrack, settling, gone, notThere}
+	stoppedRules = []rule{lostTrack, settling, stopRunning, unusable, notStarted, keepStopped}
 	wantedRules  = []rule{unusable, resume, conflict, lostTrack, settling, claim, unknowable, legacyContainer,
-		deadProcess, paused, created, forced, drifted, textOnly, peerMoved, running, down}
+		deadProcess, paused, created, forced, drifted, anew, textOnly, peerMoved, running, down}
 )
 
 // decide finds the verdict on one app. An app that is not wanted and not there has none.
@@ -93,6 +107,8 @@ func notInstalled(a *App, w *World, _ Options) *Verdict {
 // gone, rows 1 to 18 for apps that the owner removed.
 func gone(a *App, w *World, _ Options) *Verdict {
 	switch {
+	case a.Removing:
+		return takeAway(a, w)
 	case a.Want == WantNone || a.C == nil && a.Unit == nil:
 		return nil // row 17: an app that is not installed makes no noise
 	case a.C == nil:
@@ -178,6 +194,9 @@ func settling(a *App, w *World, _ Options) *Verdict {
 	}
 	switch a.C.State {
 	case podman.StateStopping:
+		if a.Asked && a.Want != WantRunning {
+			return nil // the owner waits for its end
+		}
 		if overran(a, w.Now) {
 			return failed("10", "stopping", "stop-overran", "stop overran its grace", "see: journalctl --user -u "+a.Container)
 		}
@@ -205,7 +224,7 @@ func stopRunning(a *App, w *World, _ Options) *Verdict {
 		v = act("9", Stopped, "stopped", "stopped by the owner", stepUnpause, stepStop)
 	case a.C != nil && a.Dead:
 		v = act("5", Stopped, "stopped", "its process is gone; stopped by the owner", stepStop)
-	case a.Running(), a.C == nil && activating(a):
+	case a.Running(), a.C == nil && activating(a), stopping(a):
 		v = act(rowOf(a, w), Stopped, "stopped", "stopped by the owner", stepStop)
 	default:
 		return nil
@@ -267,7 +286,7 @@ func resume(a *App, w *World, _ Options) *Verdict {
 	}
 	op := a.Record.Op
 	switch {
-	case op.Rollback && op.Kind == state.OpReplace && a.Force:
+	case op.Rollback && op.Kind == state.OpReplace && (a.Force || a.Upgrading):
 		return nil // the owner wants it tried again
 	case op.Rollback:
 		return rollBackAgain(a, w)
@@ -286,7 +305,7 @@ func resume(a *App, w *World, _ Options) *Verdict {
 func rollBackAgain(a *App, w *World) *Verdict {
 	op := a.Record.Op
 	open := a.History.IsOpen() && !a.History.BootAttempt(w.BootID)
-	if a.Force || !open && (a.History.IsOpen() || a.History.Due(w.Now)) {
+	if a.urged() || !open && (a.History.IsOpen() || a.History.Due(w.Now)) {
 		return act("op", RolledBack, observedState(a), "an interrupted roll-back goes on: "+op.Reason, stepRollBack)
 	}
 	text := fmt.Sprintf("%s, and going back failed too; next try in %s", op.Reason, a.History.Next(w.Now).Sub(w.Now).Round(time.Second))
@@ -411,7 +430,7 @@ func paused(a *App, w *World, o Options) *Verdict {
 	v := act("9", Unpaused, "paused", "paused", stepUnpause)
 	awake, c := *a, *a.C
 	c.State, awake.C = podman.StateRunning, &c
-	if d := cmp.Or(forced(&awake, w, o), drifted(&awake, w, o), textOnly(&awake, w, o)); d != nil && len(d.Steps) > 0 {
+	if d := cmp.Or(forced(&awake, w, o), drifted(&awake, w, o), anew(&awake, w, o), textOnly(&awake, w, o)); d != nil && len(d.Steps) > 0 {
 		v.Cause, v.Steps = cause(v.Cause, d.Cause), append(v.Steps, d.Steps...)
 	}
 	return v
@@ -562,7 +581,7 @@ func down(a *App, w *World, o Options) *Verdict {
 		return v
 	case activating(a) && !autoRestarting(a):
 		return waitedFor(waiting("13", "starting", "its start is under way"), o)
-	case startLimitHit(a) && !a.Force && !a.History.BootAttempt(w.BootID):
+	case startLimitHit(a) && !a.urged() && !a.History.BootAttempt(w.BootID):
 		return breakerOpen(a)
 	case wasLegacy:
 		return bringUp(a, w, o, act("22", Installed, "absent", "the adopted container has vanished", stepPrepare, stepUnit, stepStart))
@@ -592,22 +611,29 @@ func bringUp(a *App, w *World, o Options, v *Verdict) *Verdict {
 	case blockedBy(a, w) != "" && !up:
 		return &Verdict{Row: "30", Action: Blocked, State: "blocked", Cause: "needs an archival node", Class: ClassBlocked}
 	case a.Guard != "":
-		return human("31", st, "data-format", a.Guard, "nothing was started; restore the version that made the data, or restore data for this version")
+		return human("31", st, "data-format", a.Guard, guardHint(a))
 	case a.NoSpace != "" && !up:
 		return failed("-", st, "space", a.NoSpace, "make room below the data directory, then run: archy reconcile")
 	case a.PortHolder != "":
 		return failed("32", st, "port", a.PortHolder, "stop that process or give the app another port in a local manifest")
-	case a.History.IsOpen() && !a.Force && !changed(a) && !a.History.BootAttempt(w.BootID):
+	case a.History.IsOpen() && !a.urged() && !changed(a) && !a.History.BootAttempt(w.BootID):
 		return breakerOpen(a)
-	case !up && !a.Force && !a.History.IsOpen() && !changed(a) && !a.History.Due(w.Now):
+	case !up && !a.urged() && !a.History.IsOpen() && !changed(a) && !a.History.Due(w.Now):
 		next := a.History.Next(w.Now)
 		return waiting("7", "backing off", fmt.Sprintf("next try in %s%s", next.Sub(w.Now).Round(time.Second), exitNote(a)))
-	case up && v.Row == "20" && !a.Force && !changed(a) && a.History.Attempts(w.Now) >= state.BreakerEvents:
+	case up && v.Row == "20" && !a.urged() && !changed(a) && a.History.Attempts(w.Now) >= state.BreakerEvents:
 		return left("25", st, fmt.Sprintf("recreated %d times in 30 minutes and it still differs: %s", state.BreakerEvents, v.Cause), ClassFailed)
 	case w.noImage(a, o):
 		return imageMissing(a, st, up)
 	}
 	return v
+}
+
+func guardHint(a *App) string {
+	if a.Upgrading && !a.Downgrade && strings.Contains(a.Guard, "lower version") {
+		return "nothing was changed; if the older version can read the data of the newer one, give --allow-downgrade"
+	}
+	return "nothing was started; restore the version that made the data, or restore data for this version"
 }
 
 // changed tells that the breaker must not hold a new description of the app.
@@ -630,7 +656,7 @@ func breakerOpen(a *App) *Verdict {
 		row, cause = "14", "systemd gave up: too many starts in 30 minutes"
 	}
 	return &Verdict{Row: row, Action: Left, State: "failed", Class: ClassFailed, Code: "breaker-open", Cause: cause + exitNote(a),
-		Hint: "look at: journalctl --user -u " + a.Container + "; then: archy reconcile --force --container=" + a.Container}
+		Hint: "look at: archy logs " + a.ID + "; then: archy start " + a.ID}
 }
 
 // blockedBy names the pruned bitcoin that an archival app would need.

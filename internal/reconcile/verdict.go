@@ -75,8 +75,7 @@ const (
 	stepGate     step = "gate"
 	stepRollBack step = "roll back"
 	stepHooks    step = "hooks"
-	stepRecord   step = "record"
-	stepRestore  step = "restore unit"
+	stepPurge    step = "purge"
 )
 
 func left(row, state, cause string, class Class) *Verdict {

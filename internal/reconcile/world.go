@@ -64,6 +64,13 @@ type App struct {
 	Want     Want
 	Selected bool
 	Force    bool
+	// Asked, Anew, Removing, Upgrading and New are what a command of the owner wants of the app: to act on it, to restart
+	// it, to take it away, to give it another image, to install it for the first time.
+	Asked, Anew, Removing, Upgrading, New bool
+	// Downgrade lets the image of Upgrading be an older one.
+	Downgrade bool
+	// Data are the app's own directories that go to the trash with it, Shared those that stay because another app has them too.
+	Data, Shared []string
 	// By is how an app without a record comes to be wanted: first-boot, create-missing, dependency, companion.
 	By      string
 	Record  *state.Record

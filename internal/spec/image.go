@@ -15,8 +15,8 @@ func (r *resolver) image(c *Container) {
 	build := r.App.Container.Build
 	if build == nil {
 		c.Image = r.App.Container.Image
-		if r.Pinned.Image != "" {
-			c.Image = r.Pinned.Image
+		if r.Pinned.Image != "" && r.Pinned.Image != c.Image {
+			c.Image, c.ImageDigest = r.Pinned.Image, "" // the manifest's digest is that of the manifest's image
 		}
 		if c.Image == "" {
 			r.problem(BadManifest, "container", "it has neither an image nor a build")

@@ -10,11 +10,10 @@ import (
 )
 
 const (
-	defaultNetwork   = "archy-net"
-	defaultStopGrace = 30  // seconds
-	startLimit       = 120 // seconds
-	databaseStart    = 900 // seconds; longer than the start period of any database
-	defaultPids      = 2048
+	defaultNetwork = "archy-net"
+	startLimit     = 120 // seconds
+	databaseStart  = 900 // seconds; longer than the start period of any database
+	defaultPids    = 2048
 )
 
 // hexOnly names would be read by podman as the beginning of a container id.
@@ -32,11 +31,8 @@ func Resolve(in Input) (Container, []Problem) {
 		ConfigDigest: in.ConfigDigest,
 		Hostname:     in.App.Container.Hostname,
 		ShmSize:      int64(in.App.Container.ShmSize),
-		StopGrace:    in.App.StopGraceSecs,
+		StopGrace:    in.App.StopGrace(),
 		Devices:      slices.Clone(in.App.Devices),
-	}
-	if c.StopGrace == 0 {
-		c.StopGrace = defaultStopGrace
 	}
 	if hexOnly.MatchString(c.Name) {
 		r.problem(BadManifest, "container_name", "%q is made of hex digits only, which podman takes for a container id (give it another container_name)", c.Name)

@@ -27,6 +27,11 @@ func (l *Ledger) Add(i Image) {
 	slices.SortStableFunc(l.Images, func(a, b Image) int { return cmp.Compare(a.Ref, b.Ref) })
 }
 
+// Drop forgets an image.
+func (l *Ledger) Drop(ref, id string) {
+	l.Images = slices.DeleteFunc(l.Images, func(o Image) bool { return o.Ref == ref && o.ID == id })
+}
+
 // ReadLedger reads the image ledger; an absent one is empty.
 func (s *Store) ReadLedger() (Ledger, error) {
 	var l Ledger
@@ -37,7 +42,14 @@ func (s *Store) ReadLedger() (Ledger, error) {
 }
 
 // AddImage notes an image in the ledger. Apps that are worked on side by side may call it at once.
-func (s *Store) AddImage(i Image) error {
+func (s *Store) AddImage(i Image) error { return s.changeLedger(func(l *Ledger) { l.Add(i) }) }
+
+// DropImage takes an image that was removed out of the ledger.
+func (s *Store) DropImage(ref, id string) error {
+	return s.changeLedger(func(l *Ledger) { l.Drop(ref, id) })
+}
+
+func (s *Store) changeLedger(change func(*Ledger)) error {
 	s.ledger.Lock()
 	defer s.ledger.Unlock()
 	path := s.layout.State("images.json")
@@ -46,6 +58,6 @@ func (s *Store) AddImage(i Image) error {
 		return err
 	}
 	l.Schema = Schema
-	l.Add(i)
+	change(&l)
 	return s.writeJSON(path, l)
 }

@@ -77,6 +77,11 @@ func (l *Locks) Reconcile(ctx context.Context, wait time.Duration) (*Lock, error
 	return l.take(ctx, "reconcile.lock", wait, (*flock.Flock).TryLockContext)
 }
 
+// Intent is held while the owner's list of stopped apps is changed: two commands at once must not forget each other's.
+func (l *Locks) Intent(ctx context.Context, wait time.Duration) (*Lock, error) {
+	return l.take(ctx, "intent.lock", wait, (*flock.Flock).TryLockContext)
+}
+
 // App is held during any change to that app.
 func (l *Locks) App(ctx context.Context, id string, wait time.Duration) (*Lock, error) {
 	return l.take(ctx, "app-"+id+".lock", wait, (*flock.Flock).TryLockContext)

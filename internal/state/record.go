@@ -115,8 +115,10 @@ type Op struct {
 	PreviousImage string `json:"previous_image,omitempty"`
 	PreviousHash  string `json:"previous_hash,omitempty"`
 	// Policy is the restart policy that the old container had.
-	Policy    string    `json:"policy,omitempty"`
-	NewHash   string    `json:"new_hash,omitempty"`
+	Policy  string `json:"policy,omitempty"`
+	NewHash string `json:"new_hash,omitempty"`
+	// NewImage is the reference that an upgrade changes to; the record pins it when the app has proved itself.
+	NewImage  string    `json:"new_image,omitempty"`
 	StartedAt time.Time `json:"started_at,omitzero"`
 	StepAt    time.Time `json:"step_at,omitzero"`
 }

@@ -1,0 +1,107 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
+)
+
+// trashTime is the form of the time in the name of something in the trash.
+const trashTime = "20060102T150405Z"
+
+// trashName is the name of something in the trash: what it was called, and since when it is there.
+var trashName = regexp.MustCompile(`^(.+)-([0-9]{8}T[0-9]{6}Z)$`)
+
+// trashOf is where a directory of an app goes: its name, told apart by the time.
+func trashOf(dir string, now time.Time) string {
+	return path.Join(path.Dir(dir), "state", "trash", path.Base(dir)+"-"+now.UTC().Format(trashTime))
+}
+
+// notData are the directories below the data directory that belong to no app, whatever a manifest says.
+var notData = []string{"state", "secrets", "containers", "lost+found"}
+
+// ownData finds the app's own directories below the data directory when they are to go to the trash. One that another
+// app writes to stays, unless that app is an alternative which is not installed.
+func (ob *observation) ownData(a *App) {
+	if !slices.Contains(ob.Options.Purge, a.ID) {
+		return
+	}
+	for _, dir := range dataDirs(a.Manifest, ob.Layout.DataDir) {
+		info, err := os.Lstat(ob.Layout.Host(dir))
+		if err != nil || !info.IsDir() {
+			continue
+		}
+		if ob.sharedData(a, dir) {
+			a.Shared = append(a.Shared, dir)
+			continue
+		}
+		a.Data = append(a.Data, dir)
+	}
+}
+
+// dataDirs are the directories directly below base in which the app has data, and the one of its own name.
+func dataDirs(app *manifest.App, base string) []string {
+	dirs := []string{path.Join(base, app.ID)}
+	for _, claim := range app.Claims() {
+		if rest, ok := strings.CutPrefix(path.Clean(claim), base+"/"); ok {
+			first, _, _ := strings.Cut(rest, "/")
+			dirs = append(dirs, path.Join(base, first))
+		}
+	}
+	slices.Sort(dirs)
+	return slices.DeleteFunc(slices.Compact(dirs), func(d string) bool { return slices.Contains(notData, path.Base(d)) })
+}
+
+func (ob *observation) sharedData(a *App, dir string) bool {
+	for id, other := range ob.Set.Apps {
+		if id == a.ID || !slices.Contains(claimedDirs(other, ob.Layout.DataDir), dir) {
+			continue
+		}
+		want := ob.wants[id].Want
+		if want == WantRunning || want == WantStopped || !slices.Contains(ob.Set.Alternatives(a.ID), id) {
+			return true
+		}
+	}
+	return false
+}
+
+// claimedDirs are the directories directly below base that an app writes to.
+func claimedDirs(app *manifest.App, base string) []string {
+	own := path.Join(base, app.ID)
+	return slices.DeleteFunc(dataDirs(app, base), func(d string) bool {
+		return d == own && !slices.ContainsFunc(app.Claims(), func(c string) bool { return c == own || strings.HasPrefix(c, own+"/") })
+	})
+}
+
+// Trash renames a directory into the trash. It must be on the same file system: nothing is ever copied.
+func (d NodeDisk) Trash(ctx context.Context, dir, dest string) error {
+	from, to := d.Layout.Host(dir), d.Layout.Host(dest)
+	if _, err := os.Lstat(from); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return fmt.Errorf("%s: %w", path.Dir(dest), err)
+	}
+	err := os.Rename(from, to)
+	switch {
+	case errors.Is(err, syscall.EXDEV), errors.Is(err, syscall.EBUSY):
+		return fmt.Errorf("%s is a file system of its own and was not moved; empty it by hand", dir)
+	case errors.Is(err, fs.ErrPermission):
+		err = d.Mapped.Rename(ctx, from, to)
+	}
+	if err != nil {
+		return fmt.Errorf("moving %s to the trash: %w", dir, err)
+	}
+	return errors.Join(syncDir(filepath.Dir(from)), syncDir(filepath.Dir(to)))
+}
