@@ -5,6 +5,7 @@ import "github.com/spf13/cobra"
 // commands are all commands of the program.
 func (c *cli) commands() []*cobra.Command {
 	return []*cobra.Command{
+		firstBootCmd(),
 		statusCmd(),
 		reconcileCmd(),
 		adoptCmd(),

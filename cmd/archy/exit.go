@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"git.tx1138.com/lfg2025/archy/internal/firstboot"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
@@ -67,6 +68,8 @@ func classify(err error) *exitError {
 		volume      *node.VolumeError
 		answer      *podman.APIError
 		secret      secrets.Finding
+		human       *firstboot.HumanError
+		child       *firstboot.ChildError
 	)
 	switch {
 	case errors.As(err, &exit):
@@ -77,6 +80,12 @@ func classify(err error) *exitError {
 		return &exitError{exitLocked, "locked", err, "wait for it to end, or give --wait-lock a longer time"}
 	case errors.As(err, &volume):
 		return &exitError{exitHuman, "data-volume", err, "mount it, then try again; nothing was written"}
+	case errors.As(err, &human):
+		return &exitError{exitHuman, "needs-human", err, human.Hint}
+	case errors.Is(err, firstboot.ErrInterrupted):
+		return &exitError{exitInterrupted, "interrupted", err, "the next first boot goes on from here"}
+	case errors.As(err, &child) && child.Code == exitHuman:
+		return &exitError{exitHuman, "needs-human", err, ""}
 	case errors.As(err, &secret):
 		return &exitError{exitFailed, "secret", fmt.Errorf("%s: %s", secret.Path, secret.Detail), secret.Repair}
 	case errors.Is(err, context.Canceled):

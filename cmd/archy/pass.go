@@ -180,16 +180,7 @@ func (e *env) warnFindings() {
 			fmt.Fprintln(e.err, f.String())
 		}
 	}
-	f := e.Facts.Delegated
-	var missing []string
-	for _, c := range []struct {
-		name string
-		ok   bool
-	}{{"memory", f.Memory}, {"cpu", f.CPU}, {"pids", f.Pids}} {
-		if !c.ok {
-			missing = append(missing, c.name)
-		}
-	}
+	missing := e.Facts.Delegated.Missing()
 	if len(missing) > 0 && !e.quiet {
 		fmt.Fprintf(e.err, "warning: cgroup controllers not delegated to %s: %s; apps run without these limits\n", e.User.Name, strings.Join(missing, ", "))
 	}

@@ -64,6 +64,17 @@ func (c Child) Run(ctx context.Context, job AppsJob, report func(Event)) error {
 	return <-done
 }
 
+// Check asks the child what Run would do.
+func (c Child) Check(ctx context.Context, job AppsJob) (todo []string, err error) {
+	job.Check = true
+	err = c.Run(ctx, job, func(ev Event) {
+		if ev.Kind == NoteEvent {
+			todo = append(todo, ev.Text)
+		}
+	})
+	return todo, err
+}
+
 func (c Child) run(ctx context.Context, input []byte, report func(Event)) error {
 	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
 	var said lastText

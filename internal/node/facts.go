@@ -21,3 +21,16 @@ type SubRange struct{ Start, Count int }
 
 // Controllers are the cgroup v2 controllers that the user manager may use.
 type Controllers struct{ CPU, Memory, Pids bool }
+
+// Missing are the names of those that it may not use.
+func (c Controllers) Missing() (names []string) {
+	for _, one := range []struct {
+		name string
+		ok   bool
+	}{{"memory", c.Memory}, {"cpu", c.CPU}, {"pids", c.Pids}} {
+		if !one.ok {
+			names = append(names, one.name)
+		}
+	}
+	return names
+}

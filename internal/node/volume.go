@@ -11,6 +11,16 @@ type VolumeError struct{ Dir, Reason string }
 
 func (e *VolumeError) Error() string { return e.Dir + ": " + e.Reason }
 
+// VolumeIDPath names the data volume; VolumeDrawn is added to it for a name that a first boot has drawn and not given
+// to both sides yet.
+const (
+	VolumeIDPath = "/etc/archipelago/volume-id"
+	VolumeDrawn  = ".drawn"
+)
+
+// VolumeMark is the file on the data volume that bears its name.
+func (l Layout) VolumeMark() string { return l.Data(".archy-volume") }
+
 // CheckVolume tells whether the data directory is what it should be. /etc/archipelago/volume-id names the
 // volume and .archy-volume on it bears the same name; a node that has neither is new. A directory that
 // fstab(5) mounts must be mounted. The error is a *VolumeError.
@@ -18,7 +28,10 @@ func CheckVolume(l Layout) error {
 	if inMounts(l.Host("/etc/fstab"), l.DataDir) && !inMounts(l.Host("/proc/self/mounts"), l.DataDir) {
 		return &VolumeError{l.DataDir, "not mounted, though /etc/fstab has it"}
 	}
-	want, have := text(l.Host("/etc/archipelago/volume-id")), text(l.Host(l.Data(".archy-volume")))
+	want, have := text(l.Host(VolumeIDPath)), text(l.Host(l.VolumeMark()))
+	if want == "" && have != "" {
+		want = text(l.Host(VolumeIDPath + VolumeDrawn)) // a first boot was killed between the two files
+	}
 	switch {
 	case want == have:
 		return nil

@@ -19,6 +19,9 @@ func TestCheckVolume(t *testing.T) {
 			"/var/lib/archipelago: volume b-2, but /etc/archipelago/volume-id names a-1"},
 		"another node": {map[string]string{mark: "b-2"},
 			"/var/lib/archipelago: volume b-2 of another node: /etc/archipelago/volume-id is not there"},
+		"a first boot was killed while it named the volume": {map[string]string{id + ".drawn": "a-1\n", mark: "a-1\n"}, ""},
+		"a name was drawn, and the volume has another": {map[string]string{id + ".drawn": "a-1\n", mark: "b-2\n"},
+			"/var/lib/archipelago: volume b-2, but /etc/archipelago/volume-id names a-1"},
 		"fstab, not mounted": {map[string]string{
 			"etc/fstab":        "# UUID=x /var/lib/other ext4\nUUID=x  /var/lib/archipelago\text4 defaults 0 2\n",
 			"proc/self/mounts": "/dev/sda1 / ext4 rw 0 0\n",

@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
 )
 
 func (r *resolver) image(c *Container) {
@@ -130,4 +132,25 @@ func copyFile(w io.Writer, fsys fs.FS, name string) (mode string, err error) {
 	}
 	_, err = io.Copy(w, f)
 	return mode, err
+}
+
+// Contexts gives the build context of an app that is built on the node.
+type Contexts func(app *manifest.App) (fs.FS, error)
+
+// Reference is the image that the manifest of an app names, or the one that its build context gives.
+func Reference(app *manifest.App, contexts Contexts) (string, error) {
+	build := app.Container.Build
+	if build == nil {
+		return app.Container.Image, nil
+	}
+	ref := withRegistry(build.Tag)
+	if hasTag(ref) {
+		return ref, nil
+	}
+	context, err := contexts(app)
+	if err != nil {
+		return "", err
+	}
+	tag, err := ContextTag(context)
+	return ref + ":" + tag, err
 }

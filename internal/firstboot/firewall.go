@@ -1,0 +1,116 @@
+package firstboot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// firewall keeps archy's rules in ufw: the node's own and those of the installed apps.
+func (h *Host) firewall(ctx context.Context, p *Plan) error {
+	if !h.anywhere("ufw", toolDirs...) {
+		return errors.New("firewall not configured: ufw is not installed")
+	}
+	if err := h.planFirewall(ctx, p); err != nil {
+		return fmt.Errorf("firewall not configured: %w", err)
+	}
+	return nil
+}
+
+func (h *Host) planFirewall(ctx context.Context, p *Plan) error {
+	status, err := h.run(ctx, "ufw", "status")
+	if err != nil {
+		return err
+	}
+	active := strings.Contains(status, "Status: active")
+	if !active {
+		h.defaults(p)
+	}
+	have, err := h.readRules(ctx)
+	if err != nil {
+		return err
+	}
+	h.rules(p, h.wantedRules(), have)
+	if !active {
+		p.add(h.enableFirewall, "enable ufw")
+	}
+	return nil
+}
+
+// defaults plans the policies of a firewall that is off; one that is on keeps its own.
+func (h *Host) defaults(p *Plan) {
+	text, _ := os.ReadFile(h.Layout.Host("/etc/default/ufw"))
+	for _, d := range []struct{ setting, policy, direction string }{
+		{`DEFAULT_INPUT_POLICY="DROP"`, "deny", "incoming"}, {`DEFAULT_OUTPUT_POLICY="ACCEPT"`, "allow", "outgoing"},
+	} {
+		if !strings.Contains(string(text), d.setting) {
+			p.add(h.ufw("default", d.policy, d.direction), "ufw default %s %s", d.policy, d.direction)
+		}
+	}
+}
+
+func (h *Host) ufw(args ...string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := h.run(ctx, append([]string{"ufw"}, args...)...)
+		return err
+	}
+}
+
+// wantedRules are the rules of this node, each packet's once.
+func (h *Host) wantedRules() (rules []Rule) {
+	all := baseRules(h.Config)
+	for _, id := range h.installed() {
+		all = append(all, AppRules(h.Set.Apps[id])...)
+	}
+	conf, _ := os.ReadFile(h.Layout.Host("/etc/default/ufw"))
+	ipv6 := !strings.Contains(string(conf), "IPV6=no")
+	for _, r := range all {
+		if (ipv6 || !strings.Contains(r.From, ":")) && !slices.ContainsFunc(rules, r.same) {
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
+// rules plans the difference. A rule of the operator about the same packets stays and counts, whatever it says: ufw
+// would put archy's in its place.
+func (h *Host) rules(p *Plan, want []Rule, have []found) {
+	for _, w := range want {
+		at := slices.IndexFunc(have, func(f found) bool { return !f.other && f.same(w) })
+		if at >= 0 && (have[at].Comment == w.Comment || !have[at].ours()) {
+			continue
+		}
+		p.add(h.ufw(append(append([]string{"allow"}, w.args()...), "comment", w.Comment)...), "ufw allow %s comment %s", strings.Join(w.args(), " "), w.Comment)
+	}
+	for _, f := range have {
+		switch {
+		case !f.ours() || slices.ContainsFunc(want, f.same) && !f.other:
+		case f.other || f.action != "allow":
+			p.warn("a firewall rule with the comment %s is not one of archy's and was left", f.Comment)
+		default:
+			p.add(h.ufw(append([]string{"--force", "delete", "allow"}, f.args()...)...), "ufw delete allow %s (%s)", strings.Join(f.args(), " "), f.Comment)
+		}
+	}
+}
+
+// enableFirewall comes last, and never shuts out the one who works on the node.
+func (h *Host) enableFirewall(ctx context.Context) error {
+	ports, err := h.sshPorts(ctx)
+	if err != nil {
+		return err
+	}
+	have, err := h.readRules(ctx)
+	if err != nil {
+		return err
+	}
+	for _, port := range ports {
+		if !slices.ContainsFunc(have, func(f found) bool { return f.lets(port) }) {
+			return fmt.Errorf("firewall not enabled: sshd listens on port %d and no rule allows it: ufw allow %s/tcp, then archy first-boot --again", port, strconv.Itoa(port))
+		}
+	}
+	return h.ufw("--force", "enable")(ctx)
+}

@@ -1,0 +1,350 @@
+package firstboot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"git.tx1138.com/lfg2025/archy/internal/node"
+)
+
+// rootless makes podman of the service user work: ids, lingering, storage, the user's manager.
+func (h *Host) rootless(ctx context.Context, p *Plan) error {
+	for _, name := range []string{"/etc/subuid", "/etc/subgid"} {
+		if err := h.subordinate(p, name); err != nil {
+			return err
+		}
+	}
+	podmanChanged, err := h.podmanFiles(p)
+	if err != nil {
+		return err
+	}
+	if err := h.systemFiles(ctx, p); err != nil {
+		return err
+	}
+	h.linger(p)
+	return h.engine(ctx, p, podmanChanged)
+}
+
+// podmanFiles plans the directories and files that podman reads, and tells whether its storage changes.
+func (h *Host) podmanFiles(p *Plan) (changed bool, err error) {
+	var errs []error
+	for _, d := range StorageDirectories(h.Layout, h.service()) {
+		errs = append(errs, h.dirChange(p, d))
+	}
+	for _, d := range UserDirectories(h.Layout, h.service()) {
+		errs = append(errs, h.absentDir(p, d))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return false, err
+	}
+	if err := h.otherStorage(); err != nil {
+		return false, err
+	}
+	storage, err1 := h.fileChange(p, StorageConf(h.Layout, h.service()))
+	containers, err2 := h.fileChange(p, ContainersConf(h.Layout, h.service()))
+	return storage || containers, errors.Join(err1, err2, h.storageLink(p))
+}
+
+// subordinate plans the user's line in subuid(5). One that is there is kept, whatever its range: data may have been made
+// with its numbers.
+func (h *Host) subordinate(p *Plan, name string) error {
+	text, _, err := h.readFile(name)
+	if err != nil {
+		return err
+	}
+	start := subordinateStart
+	for line := range strings.Lines(string(text)) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) != 3 {
+			continue
+		}
+		first, err1 := strconv.Atoi(f[1])
+		count, err2 := strconv.Atoi(f[2])
+		switch mine := f[0] == h.User.Name || f[0] == strconv.Itoa(h.User.UID); {
+		case err1 != nil || err2 != nil:
+		case mine && count >= subordinateCount:
+			return nil
+		case mine:
+			return &HumanError{fmt.Sprintf("%s: the range of %s has %d ids, %d are needed", name, h.User.Name, count, subordinateCount),
+				"data may have been made with its numbers; without any, remove the line and start again"}
+		default:
+			// Somebody else's numbers: their containers must not own our files.
+			if first < start+subordinateCount && start < first+count {
+				start = first + count
+			}
+		}
+	}
+	line := fmt.Sprintf("%s:%d:%d", h.User.Name, start, subordinateCount)
+	p.add(does(func() error { return h.appendLine(name, line) }), "add %s to %s", line, name)
+	return nil
+}
+
+// appendLine adds a line to a file of the system and keeps the rest.
+func (h *Host) appendLine(name, line string) error {
+	text, _, err := h.readFile(name)
+	if err != nil {
+		return err
+	}
+	if len(text) > 0 && !strings.HasSuffix(string(text), "\n") {
+		text = append(text, '\n')
+	}
+	return h.writeFile(File{name, 0o644, h.System, append(text, line+"\n"...)})
+}
+
+// otherStorage refuses to point podman away from images and containers that are somewhere else.
+func (h *Host) otherStorage() error {
+	conf := StorageConf(h.Layout, h.service())
+	text, found, err := h.readFile(conf.Path)
+	if err != nil || !found {
+		return err
+	}
+	root := storageRoot(string(text))
+	if root == "" || root == Graphroot(h.Layout) || !h.hasData(root) {
+		return nil
+	}
+	return &HumanError{fmt.Sprintf("%s: podman's storage is %s and holds data; archy's would be %s", conf.Path, root, Graphroot(h.Layout)),
+		"nothing was changed; move the storage there with all containers stopped, or remove it if nothing in it is needed"}
+}
+
+// storageRoot reads graphroot out of a storage.conf.
+func storageRoot(text string) string {
+	for line := range strings.Lines(text) {
+		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if ok && strings.TrimSpace(key) == "graphroot" {
+			return strings.Trim(strings.TrimSpace(value), `"'`)
+		}
+	}
+	return ""
+}
+
+// hasData tells whether a directory holds anything. What cannot be read counts as data.
+func (h *Host) hasData(dir string) bool {
+	entries, err := os.ReadDir(h.Layout.Host(dir))
+	return len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist)
+}
+
+// storageLink plans the link from where podman's storage is by default to where it is.
+func (h *Host) storageLink(p *Plan) error {
+	name, want := StorageLink(h.Layout), Graphroot(h.Layout)
+	st, found, err := h.stat(name)
+	if err != nil {
+		return err
+	}
+	switch target, _ := os.Readlink(h.Layout.Host(name)); {
+	case found && target == want:
+		return nil
+	case found && st.Mode&unix.S_IFMT == unix.S_IFLNK && h.hasData(target), found && st.Mode&unix.S_IFMT == unix.S_IFDIR && h.hasData(name):
+		p.warn("%s holds data of another storage and was left; podman does not use it", name)
+		return nil
+	case found && st.Mode&unix.S_IFMT == unix.S_IFREG:
+		return &errKind{name, "a file", "a link or a directory"}
+	}
+	p.add(does(func() error { return h.makeLink(name, want, found) }), "link %s to %s", name, want)
+	return nil
+}
+
+// StorageLink is where podman's storage is by default.
+func StorageLink(l node.Layout) string {
+	return filepath.Join(l.Home, ".local/share/containers/storage")
+}
+
+// makeLink puts a link in place of an empty directory or another link.
+func (h *Host) makeLink(name, target string, replace bool) error {
+	dir, base, err := h.parent(name)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if replace {
+		if err := unix.Unlinkat(int(dir.Fd()), base, 0); err != nil {
+			if err := unix.Unlinkat(int(dir.Fd()), base, unix.AT_REMOVEDIR); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	if err := unix.Symlinkat(target, int(dir.Fd()), base); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	o := h.service()
+	if err := unix.Fchownat(int(dir.Fd()), base, o.UID, o.GID, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return dir.Sync()
+}
+
+// systemFiles plans the drop-ins, and what makes systemd read them. Whether it has read them is asked of systemd: a run
+// that was killed between the two is completed.
+func (h *Host) systemFiles(ctx context.Context, p *Plan) error {
+	for _, d := range SystemDirectories(h.System) {
+		if err := h.absentDir(p, d); err != nil {
+			return err
+		}
+	}
+	dropIn, err1 := h.fileChange(p, UserManagerDropIn(h.System))
+	journal, err2 := h.fileChange(p, JournalConf(h.System))
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	unit := fmt.Sprintf("user@%d.service", h.User.UID)
+	stale, err := h.run(ctx, "systemctl", "show", "-P", "NeedDaemonReload", unit)
+	if err != nil {
+		return err
+	}
+	if dropIn || strings.TrimSpace(stale) == "yes" {
+		p.add(func(ctx context.Context) error { _, err := h.run(ctx, "systemctl", "daemon-reload"); return err }, "reload systemd")
+	}
+	if journal || h.journalOlder(ctx) {
+		p.add(func(ctx context.Context) error {
+			_, err := h.run(ctx, "systemctl", "restart", "systemd-journald")
+			return err
+		}, "restart systemd-journald")
+	}
+	return nil
+}
+
+// journalOlder tells whether the journal's daemon has been running since before its configuration changed.
+func (h *Host) journalOlder(ctx context.Context) bool {
+	st, found, err := h.stat(JournalConf(h.System).Path)
+	if err != nil || !found {
+		return false
+	}
+	text, err := h.run(ctx, "systemctl", "show", "--timestamp=unix", "-P", "ExecMainStartTimestamp", "systemd-journald.service")
+	started, err2 := strconv.ParseInt(strings.TrimPrefix(strings.TrimSpace(text), "@"), 10, 64)
+	return err == nil && err2 == nil && st.Mtim.Sec > started
+}
+
+// busWait is how long the user's manager may take to come up.
+const busWait = 30 * time.Second
+
+// linger plans that the service user's manager runs without anybody logged in.
+func (h *Host) linger(p *Plan) {
+	_, enabled, err := h.stat("/var/lib/systemd/linger/" + h.User.Name)
+	if err != nil || !enabled {
+		p.add(func(ctx context.Context) error { return h.startUser(ctx, "loginctl", "enable-linger", h.User.Name) }, "enable lingering of %s", h.User.Name)
+		return
+	}
+	if !h.busAnswers() {
+		unit := fmt.Sprintf("user@%d.service", h.User.UID)
+		p.add(func(ctx context.Context) error { return h.startUser(ctx, "systemctl", "start", unit) }, "start %s", unit)
+	}
+}
+
+func (h *Host) startUser(ctx context.Context, argv ...string) error {
+	if _, err := h.run(ctx, argv...); err != nil {
+		return err
+	}
+	const look = 100 * time.Millisecond
+	for range busWait / look {
+		if h.busAnswers() {
+			return nil
+		}
+		if !h.Pause(ctx, look) {
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("%s does not answer within %s", h.Layout.UserBus(), busWait)
+}
+
+func (h *Host) busAnswers() bool {
+	conn, err := net.DialTimeout("unix", h.Layout.Host(h.Layout.UserBus()), time.Second)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+// engine plans the socket of podman and asks podman through it. Without the user's bus it cannot be asked yet.
+func (h *Host) engine(ctx context.Context, p *Plan, changed bool) error {
+	if changed && len(h.containerNames()) == 0 {
+		p.add(h.migrate, "let podman take its configuration over")
+	}
+	if !h.busAnswers() {
+		p.add(h.enableSocket, "enable podman.socket of %s", h.User.Name)
+		return nil
+	}
+	if err := h.runtimeDir(); err != nil {
+		return err
+	}
+	if _, err := h.asUser(ctx, "systemctl", "--user", "is-enabled", "--quiet", "podman.socket"); err != nil {
+		p.add(h.enableSocket, "enable podman.socket of %s", h.User.Name)
+		return nil
+	}
+	if _, err := h.asUser(ctx, "systemctl", "--user", "is-active", "--quiet", "podman.socket"); err != nil {
+		p.add(h.enableSocket, "start podman.socket of %s", h.User.Name)
+		return nil
+	}
+	return h.podmanAnswers(ctx, p)
+}
+
+// podmanAnswers asks podman where its storage is. Before its configuration is in place the answer is no news.
+func (h *Host) podmanAnswers(ctx context.Context, p *Plan) error {
+	if len(p.Changes) > 0 {
+		return nil
+	}
+	info, err := h.Engine.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("podman of %s does not answer: %w", h.User.Name, err)
+	}
+	if info.GraphRoot != Graphroot(h.Layout) {
+		return fmt.Errorf("podman's storage is %s and not %s: something overrides %s", info.GraphRoot, Graphroot(h.Layout), StorageConf(h.Layout, h.service()).Path)
+	}
+	return nil
+}
+
+func (h *Host) enableSocket(ctx context.Context) error {
+	_, err := h.asUser(ctx, "systemctl", "--user", "enable", "--now", "podman.socket")
+	return err
+}
+
+// migrate runs in a unit of the user's manager: podman's first process must not belong to this service.
+func (h *Host) migrate(ctx context.Context) error {
+	if !h.busAnswers() {
+		return nil // podman starts afresh with its user
+	}
+	_, err := h.asUser(ctx, "systemd-run", "--user", "--quiet", "--wait", "--collect", "--", "podman", "system", "migrate")
+	return err
+}
+
+// runtimeDir wants the service user's runtime directory to be private.
+func (h *Host) runtimeDir() error {
+	st, found, err := h.stat(h.Layout.RuntimeDir)
+	switch {
+	case err != nil:
+		return err
+	case !found || !right(st, 0o700, h.service()):
+		return fmt.Errorf("%s is not a private directory of %s: systemctl restart user@%d.service when nothing of theirs runs",
+			h.Layout.RuntimeDir, h.User.Name, h.User.UID)
+	}
+	return nil
+}
+
+// containerNames reads the names of the containers from podman's storage without starting podman, whose first process
+// would be a child of this service.
+func (h *Host) containerNames() (names []string) {
+	text, err := os.ReadFile(h.Layout.Host(filepath.Join(Graphroot(h.Layout), "overlay-containers/containers.json")))
+	if err != nil {
+		return nil
+	}
+	var list []struct {
+		Names []string `json:"names"`
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
+		return []string{""} // there is something, and it cannot be read
+	}
+	for _, c := range list {
+		names = append(names, c.Names...)
+	}
+	return names
+}
