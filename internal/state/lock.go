@@ -82,6 +82,11 @@ func (l *Locks) Intent(ctx context.Context, wait time.Duration) (*Lock, error) {
 	return l.take(ctx, "intent.lock", wait, (*flock.Flock).TryLockContext)
 }
 
+// Update is held by whoever works on the marker of an update, so that no update is judged twice.
+func (l *Locks) Update(ctx context.Context, wait time.Duration) (*Lock, error) {
+	return l.take(ctx, "update.lock", wait, (*flock.Flock).TryLockContext)
+}
+
 // App is held during any change to that app.
 func (l *Locks) App(ctx context.Context, id string, wait time.Duration) (*Lock, error) {
 	return l.take(ctx, "app-"+id+".lock", wait, (*flock.Flock).TryLockContext)
