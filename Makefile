@@ -38,7 +38,7 @@ test: tools lint unit race node-test ## all checks and all tests
 	@echo "== all passed"
 
 # What the tests run beside Go, and the Debian package it comes in. The node's base brings its own.
-TOOLS := gcc:gcc nginx:nginx-light debootstrap:debootstrap nsenter:util-linux
+TOOLS := gcc:gcc nginx:nginx-light debootstrap:debootstrap nsenter:util-linux bsdtar:libarchive-tools python3:python3
 
 .PHONY: tools
 tools: ## install what the tests need beside Go (as root, from Debian's packages)

@@ -11,6 +11,7 @@ func (c *cli) commands() []*cobra.Command {
 		adoptCmd(),
 		appsCmd(),
 		secretsCmd(),
+		releaseCmd(),
 		updateCmd(),
 		versionCmd(),
 		internalCmd(),

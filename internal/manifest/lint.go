@@ -105,3 +105,13 @@ func (l *linter) finish(strict bool) []Finding {
 	}
 	return sortFindings(l.findings)
 }
+
+// LintTexts checks manifests that lie in memory, by the id of their app, as if there were no others. dir is how their
+// directory is called in findings.
+func LintTexts(dir string, texts map[string][]byte) []Finding {
+	l := linter{docs: map[string]*document{}, shown: map[string]bool{}, closed: true}
+	for id, data := range texts {
+		l.keep(decodeAndCheck(data, id, filepath.Join(dir, id, manifestName)), true)
+	}
+	return l.finish(false)
+}
