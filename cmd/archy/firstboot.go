@@ -164,7 +164,7 @@ func (e *env) host() *firstboot.Host {
 	return &firstboot.Host{
 		Layout: e.Layout, Config: e.Config, User: e.User, State: e.State, Secrets: e.secrets(), Runner: command.Exec{},
 		Engine: podman.New(e.Layout.Host(e.Layout.PodmanSocket())), Contexts: e.buildContext, DataPresent: e.dataPresent,
-		WantUID: 1000, Now: time.Now, Pause: pause, NewID: newUUID,
+		Reserve: firstboot.ReserveSize, WantUID: 1000, Now: time.Now, Pause: pause, NewID: newUUID,
 	}
 }
 

@@ -53,11 +53,15 @@ func (h *Host) correct(name string, mode os.FileMode) error {
 // reserve plans the space that is given up when the disk is full, so that state can still be written.
 func (h *Host) reserve(p *Plan) error {
 	name := h.Layout.State(reserveName)
-	st, found, err := h.stat(name)
-	if err != nil || found && st.Size == ReserveSize && st.Blocks*512 >= ReserveSize {
+	switch st, found, err := h.stat(name); {
+	case err != nil:
 		return err
+	case found && st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return &errKind{name, kindOf(st), "a file"}
+	case found && st.Size == h.Reserve && st.Blocks*512 >= h.Reserve:
+		return nil
 	}
-	p.add(does(func() error { return h.makeReserve(name) }), "set %d MiB aside in %s", ReserveSize>>20, name)
+	p.add(does(func() error { return h.makeReserve(name) }), "set %d MiB aside in %s", h.Reserve>>20, name)
 	return nil
 }
 
@@ -76,7 +80,7 @@ func (h *Host) makeReserve(name string) error {
 	if err := own(f, 0o600, h.service()); err != nil {
 		return err
 	}
-	if err := allocate(f, ReserveSize); err != nil {
+	if err := allocate(f, h.Reserve); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return f.Sync()

@@ -54,7 +54,7 @@ func SystemDirectories(system Owner) []Dir {
 		{"/etc/tmpfiles.d", 0o755, system}}
 }
 
-// Files of the rootless step, by what has to happen after a change of them.
+// StorageConf says where podman of the service user keeps images and containers.
 func StorageConf(l node.Layout, service Owner) File {
 	return File{filepath.Join(l.Home, ".config/containers/storage.conf"), 0o644, service, lines(
 		"# Laid down by archy first-boot.", "[storage]", `driver = "overlay"`,

@@ -226,7 +226,7 @@ func (h *Host) awaitNames(ctx context.Context, names []string) error {
 		}
 	}
 	if left := missing(); len(left) > 0 {
-		return fmt.Errorf("Tor has made no name yet for %s; they are copied later", strings.Join(left, ", "))
+		return fmt.Errorf("no name from Tor yet for %s; they are copied later", strings.Join(left, ", "))
 	}
 	return nil
 }

@@ -1,0 +1,441 @@
+package firstboot
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/node"
+)
+
+// plan checks one step, without doing anything.
+func (f *fakeHost) plan(check func(context.Context, *Plan) error) (Plan, error) {
+	var p Plan
+	err := check(context.Background(), &p)
+	return p, err
+}
+
+// apply does one step to its end.
+func (f *fakeHost) apply(check func(context.Context, *Plan) error) error {
+	r := Runner{Host: f.Host, Report: func(Event) {}}
+	_, err := r.do(context.Background(), Task{"test", check})
+	return err
+}
+
+func wantError(t *testing.T, err error, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if err == nil || !strings.Contains(err.Error(), w) {
+			t.Errorf("error %v does not say %q", err, w)
+		}
+	}
+}
+
+// What archy cannot make itself is said all at once.
+func TestPreflightSaysEverythingAtOnce(t *testing.T) {
+	f := newHost(t)
+	f.WantUID = f.User.UID + 1
+	f.version["podman"], f.version["systemctl"] = "podman version 4.9.4", "systemd 252 (252.1)"
+	for _, name := range []string{"pasta", "crun"} {
+		f.must(os.Remove(f.at("/usr/bin/" + name)))
+	}
+	f.Facts.DataFree = 4 << 30
+	f.Findings = []manifest.Finding{{File: "/etc/archipelago/apps/x/manifest.yml", Line: 7, Severity: manifest.Error, Message: "no image"},
+		{File: "/etc/archipelago/apps/y/manifest.yml", Line: 3, Severity: manifest.Error, Message: "no id"}}
+	before := f.tree()
+	p, err := f.plan(f.preflight)
+	wantError(t, err, "uid", "podman 4 is too old", "systemd 252 is too old", "missing programs: pasta, crun", "4.0 GiB free, at least 5 GiB",
+		"/etc/archipelago/apps/x/manifest.yml:7: no image", "/etc/archipelago/apps/y/manifest.yml:3: no id")
+	if f.tree() != before {
+		t.Errorf("something was changed: %+v", p.Changes)
+	}
+}
+
+func TestPreflightWarns(t *testing.T) {
+	f := newHost(t)
+	f.Facts.DataFree, f.Facts.MemTotal, f.Facts.Delegated = 6<<30, 2<<30, node.Controllers{CPU: true, Pids: true}
+	f.write("/proc/net/tcp", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"+
+		"   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  4242        0 1 1\n", 0o644)
+	p, err := f.plan(f.preflight)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(p.Warnings, "\n")
+	for _, w := range []string{"6.0 GiB free, 20 GiB are advised", "2.0 GiB of memory", "not delegated to archipelago: memory", "lnd: port 8080 is held by a process of uid 4242"} {
+		if !strings.Contains(all, w) {
+			t.Errorf("no warning %q in\n%s", w, all)
+		}
+	}
+}
+
+// A run that was killed while it named the volume is completed; it is not taken for a node without its disk.
+func TestNamingTheVolumeIsResumed(t *testing.T) {
+	for name, left := range map[string][]string{"drawn": {node.VolumeIDPath + node.VolumeDrawn},
+		"marked": {node.VolumeIDPath + node.VolumeDrawn, "/var/lib/archipelago/.archy-volume"}} {
+		t.Run(name, func(t *testing.T) {
+			f := newHost(t)
+			for _, p := range left {
+				f.write(p, "first\n", 0o644)
+			}
+			if err := f.apply(f.preflight); err != nil {
+				t.Fatal(err)
+			}
+			if f.read(node.VolumeIDPath) != "first\n" || f.read(f.Layout.VolumeMark()) != "first\n" {
+				t.Error("the volume has another name than the one drawn first")
+			}
+			if _, err := os.Stat(f.at(node.VolumeIDPath + node.VolumeDrawn)); err == nil {
+				t.Error("the drawn name is still there")
+			}
+		})
+	}
+}
+
+// Root follows no link in a directory that the service user can write.
+func TestLinksAreNotFollowed(t *testing.T) {
+	tests := map[string]struct {
+		link, target string
+		check        func(*Host) func(context.Context, *Plan) error
+	}{
+		"a directory":            {"/var/lib/archipelago/config", "/etc/wireguard", func(h *Host) func(context.Context, *Plan) error { return h.directories }},
+		"state":                  {"/var/lib/archipelago/state", "/etc/wireguard", func(h *Host) func(context.Context, *Plan) error { return h.directories }},
+		"the reserve":            {"/var/lib/archipelago/state/.reserve", "/etc/precious", func(h *Host) func(context.Context, *Plan) error { return h.directories }},
+		"the log":                {InstallLog, "/etc/precious", func(h *Host) func(context.Context, *Plan) error { return h.directories }},
+		"podman's configuration": {"/home/archipelago/.config", "/etc/wireguard", func(h *Host) func(context.Context, *Plan) error { return h.rootless }},
+		"storage.conf":           {"/home/archipelago/.config/containers/storage.conf", "/etc/precious", func(h *Host) func(context.Context, *Plan) error { return h.rootless }},
+		"a name of Tor":          {"/var/lib/archipelago/tor-hostnames/web", "/etc/precious", func(h *Host) func(context.Context, *Plan) error { return h.tor }},
+		"the list of stops":      {"/var/lib/archipelago/user-stopped.json", "/etc/precious", func(h *Host) func(context.Context, *Plan) error { return h.record }},
+		"nostr":                  {"/var/lib/archipelago/nostr-relay", "/etc/wireguard", func(h *Host) func(context.Context, *Plan) error { return h.nostr }},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := newHost(t)
+			f.write("/etc/precious", "untouched", 0o640)
+			f.must(os.MkdirAll(filepath.Dir(f.at(tt.link)), 0o755))
+			f.must(os.Symlink(f.at(tt.target), f.at(tt.link)))
+			stat := func() string {
+				a, err1 := os.Stat(f.at("/etc/precious"))
+				b, err2 := os.Stat(f.at("/etc/wireguard"))
+				f.must(errors.Join(err1, err2))
+				entries, err := os.ReadDir(f.at("/etc/wireguard"))
+				f.must(err)
+				return a.Mode().String() + b.Mode().String() + f.read("/etc/precious") + a.ModTime().String() + strings.Repeat("+", len(entries))
+			}
+			before := stat()
+			err := f.apply(tt.check(f.Host))
+			if name != "the list of stops" { // one that is there is the owner's, whatever it is
+				wantError(t, err, tt.link+" is a symbolic link")
+			}
+			if stat() != before {
+				t.Error("what the link leads to was changed")
+			}
+		})
+	}
+}
+
+func TestAFileInPlaceOfADirectory(t *testing.T) {
+	f := newHost(t)
+	f.write("/var/lib/archipelago/data", "x", 0o644)
+	f.write("/opt/archipelago/bin", "x", 0o644)
+	_, err := f.plan(f.directories)
+	wantError(t, err, "/var/lib/archipelago/data is a file, not a directory", "/opt/archipelago/bin is a file, not a directory")
+}
+
+func TestModesAreCorrectedAndNothingBelow(t *testing.T) {
+	f := newHost(t)
+	f.boot()
+	f.write("/var/lib/archipelago/secrets/theirs", "x", 0o644)
+	f.must(os.Chmod(f.at("/var/lib/archipelago/secrets"), 0o755))
+	f.must(os.Chmod(f.at("/etc/archipelago"), 0o700))
+	if err := f.apply(f.directories); err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range map[string]os.FileMode{"/var/lib/archipelago/secrets": 0o700, "/etc/archipelago": 0o755, "/var/lib/archipelago/secrets/theirs": 0o644} {
+		if info, err := os.Stat(f.at(p)); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v %v", p, info.Mode(), err)
+		}
+	}
+}
+
+func TestSubordinateIDs(t *testing.T) {
+	tests := map[string]struct{ have, want string }{
+		"none":              {"", "archipelago:100000:65536\n"},
+		"another user":      {"me:165536:65536\n", "me:165536:65536\narchipelago:100000:65536\n"},
+		"no last newline":   {"me:300000:65536", "me:300000:65536\narchipelago:100000:65536\n"},
+		"kept":              {"archipelago:200000:70000\n", "archipelago:200000:70000\n"},
+		"somebody has them": {"me:100000:65536\n", "me:100000:65536\narchipelago:165536:65536\n"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := newHost(t)
+			f.write("/etc/subuid", tt.have, 0o644)
+			if err := f.apply(f.rootless); err != nil {
+				t.Fatal(err)
+			}
+			if got := f.read("/etc/subuid"); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+	f := newHost(t)
+	f.write("/etc/subgid", "archipelago:100000:1000\n", 0o644)
+	_, err := f.plan(f.rootless)
+	var human *HumanError
+	if !errors.As(err, &human) {
+		t.Errorf("a short range: %v", err)
+	}
+}
+
+// Podman is never pointed away from data.
+func TestOtherStorage(t *testing.T) {
+	conf := "[storage]\ngraphroot = \"/srv/storage\"\n"
+	const name = "/home/archipelago/.config/containers/storage.conf"
+	f := newHost(t)
+	f.write(name, conf, 0o600)
+	f.write("/srv/storage/overlay/x", "data", 0o644)
+	err := f.apply(f.rootless)
+	var human *HumanError
+	if !errors.As(err, &human) || f.read(name) != conf {
+		t.Errorf("%v", err)
+	}
+	f.must(os.RemoveAll(f.at("/srv/storage/overlay")))
+	if err := f.apply(f.rootless); err != nil || f.read(name) == conf {
+		t.Errorf("an empty storage: %v", err)
+	}
+
+	f = newHost(t)
+	f.write("/home/archipelago/.local/share/containers/storage/overlay/x", "data", 0o644)
+	if err := f.apply(f.rootless); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := f.plan(f.rootless)
+	if info, err := os.Lstat(f.at(StorageLink(f.Layout))); err != nil || !info.IsDir() || len(p.Warnings) != 1 {
+		t.Errorf("a default storage with data: %v, %q", err, p.Warnings)
+	}
+}
+
+// podman takes a new configuration over only where it has no container.
+func TestMigrateOnlyWithoutContainers(t *testing.T) {
+	for _, containers := range []string{"", "[]", `[{"id":"x","names":["bitcoin-core"],"layer":"y"}]`} {
+		f := newHost(t)
+		f.listen()
+		f.write("/var/lib/systemd/linger/archipelago", "", 0o644)
+		if containers != "" {
+			f.write(Graphroot(f.Layout)+"/overlay-containers/containers.json", containers, 0o600)
+		}
+		if err := f.apply(f.rootless); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := f.called("systemd-run --user --quiet --wait --collect -- podman system migrate"), len(containers) < 3; got != want {
+			t.Errorf("containers %q: migrate called %v", containers, got)
+		}
+	}
+}
+
+// The journal is asked whether it has read its file: a run may have been killed in between. This one never restarts.
+func TestConfigurationIsReadByItsDaemon(t *testing.T) {
+	f := newHost(t)
+	f.boot()
+	f.calls, f.journal = nil, "@1"
+	if err := f.apply(f.rootless); err == nil || !f.called("systemctl restart systemd-journald") || f.called("systemctl daemon-reload") {
+		t.Errorf("%v, %q", err, f.calls)
+	}
+}
+
+func TestSecretsAreNeverReplaced(t *testing.T) {
+	f := newHost(t)
+	f.boot()
+	name := f.Secrets.Path("btcpay-db-password")
+	f.must(os.WriteFile(name, []byte("the owner's"), 0o600))
+	f.must(os.Chmod(name, 0o644))
+	if err := f.apply(f.Host.secrets); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(name)
+	info, err2 := os.Stat(name)
+	if err != nil || err2 != nil || string(text) != "the owner's" || info.Mode().Perm() != 0o600 {
+		t.Errorf("%q %v", text, info.Mode())
+	}
+
+	// A database password whose database is there cannot be made again.
+	f.must(os.Remove(name))
+	f.must(os.MkdirAll(f.at("/var/lib/archipelago/postgres-btcpay"), 0o750))
+	kept := f.secretTexts()
+	err = f.apply(f.Host.secrets)
+	var human *HumanError
+	if !errors.As(err, &human) || !strings.Contains(human.Text, "btcpay-db-password") || human.Hint == "" || len(f.secretTexts()) != len(kept) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTorKeepsTheOperatorsText(t *testing.T) {
+	f := newHost(t)
+	const mine = "# mine\nSocksPort 9150\nHiddenServiceDir /var/lib/tor/mine/\nHiddenServicePort 22 127.0.0.1:22"
+	f.write(Torrc, mine, 0o640)
+	f.must(os.MkdirAll(f.at("/var/lib/archipelago/tor-hostnames"), 0o755))
+	if err := f.apply(f.tor); err != nil {
+		t.Fatal(err)
+	}
+	want := mine + "\n" + TorBlock(f.onions())
+	if got := f.read(Torrc); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	f.write(Torrc, f.read(Torrc)+"# below\n", 0o640)
+	f.Chosen = append(f.Chosen, "mempool")
+	if err := f.apply(f.tor); err != nil {
+		t.Fatal(err)
+	}
+	got := f.read(Torrc)
+	if !strings.HasPrefix(got, mine+"\n"+blockBegin) || !strings.HasSuffix(got, blockEnd+"\n# below\n") || !strings.Contains(got, "HiddenServicePort 80 127.0.0.1:4080\n") {
+		t.Errorf("got\n%s", got)
+	}
+	if info, err := os.Stat(f.at(Torrc)); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("the mode changed: %v", info.Mode())
+	}
+	if name := f.read("/var/lib/archipelago/tor-hostnames/lnd-rest"); name != "archy_lnd-rest.onion\n" {
+		t.Errorf("name %q", name)
+	}
+	f.write(Torrc, blockBegin+"\nSocksPort 1\n", 0o644)
+	_, err := f.plan(f.tor)
+	wantError(t, err, "mend them by hand")
+}
+
+func TestTorRefusesOrDies(t *testing.T) {
+	for tool, words := range map[string]string{"tor --defaults-torrc": "left as it was", "systemctl reload-or-restart tor": "the old configuration was put back"} {
+		f := newHost(t)
+		before := f.read(Torrc)
+		f.fail[tool] = errors.New("refused")
+		wantError(t, f.apply(f.tor), "refused", words)
+		if f.read(Torrc) != before {
+			t.Errorf("%s: the configuration is\n%s", tool, f.read(Torrc))
+		}
+	}
+}
+
+func TestAnotherSetUpOfTorIsLeftAlone(t *testing.T) {
+	f := newHost(t)
+	f.write("/etc/systemd/system/archipelago-setup-tor.service", "", 0o644)
+	f.write("/var/lib/tor/hidden_service_web/hostname", "x.onion\n", 0o600)
+	f.must(os.MkdirAll(f.at("/var/lib/archipelago/tor-hostnames"), 0o755))
+	before := f.read(Torrc)
+	if err := f.apply(f.tor); err != nil {
+		t.Fatal(err)
+	}
+	if f.read(Torrc) != before || f.read("/var/lib/archipelago/tor-hostnames/web") != "x.onion\n" || len(f.calls) > 0 {
+		t.Errorf("%q", f.calls)
+	}
+}
+
+func TestFirewallOfTheOperator(t *testing.T) {
+	f := newHost(t)
+	f.ufwActive = true
+	f.write("/etc/default/ufw", "IPV6=yes\nDEFAULT_INPUT_POLICY=\"ACCEPT\"\n", 0o644)
+	f.ufwRules = []string{"ufw limit 22/tcp", "ufw allow 9735/tcp comment 'mine'", "ufw allow 2222/tcp", "ufw allow OpenSSH", "ufw deny in on eth0 from 10.0.0.1",
+		"ufw allow 3000/tcp comment 'archy:grafana'", "ufw allow from fe80::/10 to any port 3000 proto tcp comment 'archy:grafana'"}
+	f.install("lnd")
+	if err := f.apply(f.firewall); err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range f.ufwRules[:5] {
+		if strings.Contains(rule, "grafana") {
+			t.Errorf("the order of the operator's rules: %q", f.ufwRules)
+		}
+	}
+	all := strings.Join(f.ufwRules, "\n")
+	if strings.Contains(all, "grafana") || strings.Contains(all, "allow 22/tcp") || strings.Contains(all, "9735/tcp comment 'archy") ||
+		!strings.Contains(all, "ufw limit 22/tcp\nufw allow 9735/tcp comment 'mine'\nufw allow 2222/tcp\nufw allow OpenSSH\nufw deny in on eth0 from 10.0.0.1\n") ||
+		!strings.Contains(all, "ufw allow from fc00::/7 to any port 10009 proto tcp comment 'archy:lnd'") {
+		t.Errorf("rules:\n%s", all)
+	}
+	if f.called("ufw default") || f.called("ufw --force enable") {
+		t.Errorf("an active firewall keeps its policies: %q", f.calls)
+	}
+}
+
+// Nobody is shut out of the node.
+func TestFirewallIsNotEnabledOverTheSSHPort(t *testing.T) {
+	f := newHost(t)
+	f.ssh = "LISTEN 0 128 0.0.0.0:2222 0.0.0.0:* users:((\"sshd\",pid=1,fd=3))\nLISTEN 0 128 [::]:2222 [::]:* users:((\"sshd\",pid=1,fd=4))\n"
+	wantError(t, f.apply(f.firewall), "firewall not enabled: sshd listens on port 2222", "ufw allow 2222/tcp")
+	if f.ufwActive {
+		t.Error("the firewall is on")
+	}
+	f.ufwRules = append(f.ufwRules, "ufw limit 2222/tcp")
+	if err := f.apply(f.firewall); err != nil || !f.ufwActive {
+		t.Errorf("with a rule for it: %v", err)
+	}
+}
+
+func TestParseRule(t *testing.T) {
+	for text, want := range map[string]found{
+		"allow 5353/udp comment 'archy:mdns'":                            {Rule{"udp", "", 5353, "archy:mdns"}, "allow", false},
+		"allow from 10.0.0.0/8 to any port 8080 proto tcp comment 'a b'": {Rule{"tcp", "10.0.0.0/8", 8080, "a b"}, "allow", false},
+		"limit 22":                        {Rule{"", "", 22, ""}, "limit", false},
+		"allow OpenSSH":                   {Rule{"", "", 0, ""}, "allow", true},
+		"allow in on eth0 to any port 80": {Rule{"", "", 80, ""}, "allow", true},
+		"allow 6000:6007/tcp":             {Rule{"tcp", "", 0, ""}, "allow", true},
+		"allow to 10.0.0.1 port 80":       {Rule{"", "", 80, ""}, "allow", true},
+	} {
+		if got := parseRule(text); got.Rule.Port != want.Port || got.From != want.From || got.Comment != want.Comment || got.action != want.action || got.other != want.other {
+			t.Errorf("%s: %+v, want %+v", text, got, want)
+		}
+	}
+}
+
+func TestWireGuard(t *testing.T) {
+	f := newHost(t)
+	f.Config.WireGuard.Enabled = true
+	f.write("/etc/wireguard/wg-archy.peers.d/20-b.conf", "[Peer]\nPublicKey = B\n", 0o600)
+	f.write("/etc/wireguard/wg-archy.peers.d/10-a.conf", "[Peer]\nPublicKey = A\n", 0o600)
+	f.write("/etc/wireguard/wg-archy.peers.d/notes.txt", "no peer", 0o600)
+	if err := f.apply(f.wireguard); err != nil {
+		t.Fatal(err)
+	}
+	conf := f.read(WireGuardConf)
+	key := strings.TrimSpace(f.read(WireGuardKey))
+	if !strings.Contains(conf, "Address = 10.77.0.1/24\nListenPort = 51820\nPrivateKey = "+key+"\n") ||
+		strings.Index(conf, "= A") > strings.Index(conf, "= B") || strings.Contains(conf, "no peer") {
+		t.Errorf("%s", conf)
+	}
+	for _, p := range []string{WireGuardKey, WireGuardConf} {
+		if info, err := os.Stat(f.at(p)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v", p, info.Mode())
+		}
+	}
+	f.write("/etc/wireguard/wg-archy.peers.d/30-c.conf", "[Peer]\nPublicKey = C\n", 0o600)
+	if err := f.apply(f.wireguard); err != nil || !f.called("wg syncconf wg-archy /dev/stdin") || f.stdin == "" || strings.TrimSpace(f.read(WireGuardKey)) != key {
+		t.Errorf("a new peer: %v, %q", err, f.calls)
+	}
+	if slices.ContainsFunc(f.calls, func(argv []string) bool { return strings.Contains(strings.Join(argv, " "), key) }) {
+		t.Error("the key is on a command line")
+	}
+	// A kernel without such interfaces is a warning, not the end.
+	f = newHost(t)
+	f.Config.WireGuard.Enabled = true
+	f.fail["systemctl enable --now wg-quick"] = errors.New("unknown device type")
+	p, _ := f.boot()
+	if p.Result != ResultOK || !strings.Contains(strings.Join(p.Warnings, "\n"), "wireguard: unknown device type") {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestImageVersions(t *testing.T) {
+	f := newHost(t)
+	text, err := ImageVersions(f.Set, f.Contexts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{`MARIADB_IMAGE="docker.io/library/mariadb:10.11"`, `BTCPAY_POSTGRES_IMAGE="docker.io/library/postgres:15-alpine"`,
+		`BITCOIN_KNOTS_IMAGE="ghcr.io/retropex/bitcoin:v28.1"`, `LND_UI_IMAGE="localhost/archy-lnd-ui:ctx-`} {
+		if !strings.Contains(string(text), line) {
+			t.Errorf("no %s in\n%s", line, text)
+		}
+	}
+	if n := strings.Count(string(text), "_IMAGE="); n != len(f.Set.Apps) {
+		t.Errorf("%d images of %d apps", n, len(f.Set.Apps))
+	}
+}
