@@ -17,7 +17,7 @@ func TestRealAppsStage(t *testing.T) {
 	if os.Getenv("ARCHY_IN_NODE") == "" {
 		t.Skip("needs a test node: go test ./test/node/images -run FirstBoot")
 	}
-	c := &cli{out: os.Stdout, err: os.Stderr, environ: os.Environ()}
+	c := &cli{out: os.Stdout, err: os.Stderr} // without its environment, where ARCHY_IN_NODE looks like configuration
 	cmd := &cobra.Command{}
 	cmd.SetContext(context.WithValue(t.Context(), cliKey{}, c))
 	e, err := loadEnv(cmd)
