@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
@@ -113,9 +115,11 @@ func (s *Stage) open(ctx context.Context, job firstboot.AppsJob, report func(fir
 	}
 	r := &run{session: session, job: job, teller: &teller{report: report, now: s.Now, percent: map[string]int{}, phase: map[string]string{}}}
 	r.options = reconcile.Options{Install: map[string]string{}, Boot: true, CheckOnly: job.Check, NoPull: job.SkipImages}
-	removed := r.removed()
-	for _, id := range job.Apps {
-		if removed[id] {
+	observer := session.Pass(reconcile.Options{}).Observer
+	records, _ := observer.State.ReadRecords()
+	for _, id := range withTheirs(observer.Set, job.Apps, records) {
+		if rec := records[id]; !rec.Installed && !rec.RemovedAt.IsZero() {
+			// A first boot that is repeated does not bring back what the owner removed.
 			r.app(firstboot.Event{App: id, Phase: firstboot.PhaseDone, Text: "removed by the owner; to have it back: archy install " + id})
 			continue
 		}
@@ -127,14 +131,24 @@ func (s *Stage) open(ctx context.Context, job firstboot.AppsJob, report func(fir
 	return r, nil
 }
 
-// removed are the apps that the owner removed: a first boot that is repeated does not bring them back.
-func (r *run) removed() map[string]bool {
-	records, _ := r.session.Pass(reconcile.Options{}).Observer.State.ReadRecords()
-	removed := map[string]bool{}
-	for id, rec := range records {
-		removed[id] = !rec.Installed && !rec.RemovedAt.IsZero()
+// withTheirs adds what the apps need and the pages that follow them. A pass adds these for an app that has no record yet;
+// here the first of several passes writes the record. An alternative that is installed already is as good.
+func withTheirs(set *manifest.Set, ids []string, records map[string]state.Record) []string {
+	list := slices.Clone(ids)
+	in := func(id string) bool { return slices.Contains(list, id) || records[id].Installed }
+	for i := 0; i < len(list); i++ {
+		for _, n := range set.Needs(list[i]) {
+			if p := set.Provider(n.AppID, in); !in(p) {
+				list = append(list, p)
+			}
+		}
+		for _, id := range set.Order() {
+			if follows := set.Apps[id].Follows; follows != "" && !in(id) && set.Provider(follows, in) == list[i] {
+				list = append(list, id)
+			}
+		}
 	}
-	return removed
+	return list
 }
 
 // pass is a pass of reconcile that tells the stage what it does.

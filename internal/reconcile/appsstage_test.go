@@ -207,6 +207,19 @@ func TestFirstBootCheckChangesNothing(t *testing.T) {
 	}
 }
 
+// test that what an app needs, and the page that follows it, come with it
+func TestFirstBootBringsWhatAnAppNeeds(t *testing.T) {
+	b := newBoot(t, reconcile.Shipped(t))
+	b.Offer("docker.io/library/nginx:1.28.0-alpine")
+	b.run(firstboot.AppsJob{Apps: []string{"lnd"}})
+	for _, id := range []string{"bitcoin-knots", "bitcoin-ui", "lnd", "lnd-ui"} {
+		b.wantPhase(id, firstboot.PhaseDone, "")
+	}
+	if got := b.Calls("start "); len(got) != 4 {
+		t.Errorf("started %q", got)
+	}
+}
+
 // test that what the owner removed does not come back when a first boot is repeated
 func TestFirstBootAgainLeavesRemovedApps(t *testing.T) {
 	b := newBoot(t, reconcile.Five())
