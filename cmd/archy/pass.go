@@ -122,7 +122,7 @@ func (e *env) buildContext(app *manifest.App) (fs.FS, error) {
 func (c *connected) progress(ev reconcile.Event) {
 	op := ev.Op
 	switch {
-	case c.quiet || op.Kind == reconcile.Wait && op.Gate == nil:
+	case c.quiet || ev.Moment != "" || ev.Ended != nil || op.Kind == reconcile.Wait && op.Gate == nil:
 	case ev.Text != "" && !c.verbose:
 	case ev.Text != "":
 		fmt.Fprintf(c.err, "%s: %s\n", op.App, strings.TrimSpace(ev.Text))

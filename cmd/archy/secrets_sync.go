@@ -9,7 +9,6 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
-	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 )
 
@@ -76,16 +75,15 @@ func (e *env) syncApp(ctx context.Context, engine *podman.Client, app *reconcile
 		e.say("%s: left, %s", app.ID, app.Fault.Text)
 		return nil, nil
 	}
-	for _, s := range app.Spec.Secrets {
-		hash := secrets.SecretEnvHash(app.ID, map[string]secrets.Value{s.Key: s.Value})
-		if label, ok := have[s.Secret]; ok && label == hash {
+	for _, s := range reconcile.WantedSecrets(app.Spec) {
+		if label, ok := have[s.Name]; ok && label == s.Label {
 			continue
 		}
-		labels := map[string]string{spec.LabelManaged: "true", spec.LabelApp: app.ID, spec.LabelSecretEnvHash: hash}
-		if err := engine.CreateSecret(ctx, s.Secret, []byte(s.Value.Reveal()), labels, true); err != nil {
+		labels := map[string]string{spec.LabelManaged: "true", spec.LabelApp: app.ID, spec.LabelSecretEnvHash: s.Label}
+		if err := engine.CreateSecret(ctx, s.Name, []byte(s.Value.Reveal()), labels, true); err != nil {
 			return set, err
 		}
-		set = append(set, s.Secret)
+		set = append(set, s.Name)
 	}
 	return set, nil
 }

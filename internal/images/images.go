@@ -106,6 +106,9 @@ func (f *Fetcher) sources(w Wanted, here bool) []source {
 		return append(list, f.fromBuild)
 	}
 	for _, m := range f.Mirrors {
+		if strings.Contains(w.Ref, "@") {
+			break // a copy can only be given a name with a tag
+		}
 		list = append(list, m.source(f))
 	}
 	return append(list, f.fromReference)

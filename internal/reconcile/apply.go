@@ -140,7 +140,20 @@ type Event struct {
 	Text string
 	// Bytes of Total of an image have come, where the engine tells.
 	Bytes, Total int64
+	// Moment is what a start has come to, "" for any other event.
+	Moment Moment
+	// Ended is set when the last operation of an app has ended.
+	Ended *AppResult
 }
+
+// Moment is a point on the way of a start.
+type Moment string
+
+// The moments that are told: the service runs and its gate is watched; its hooks begin.
+const (
+	MomentGate  Moment = "gate"
+	MomentHooks Moment = "hooks"
+)
 
 // Applier executes plans.
 type Applier struct {
@@ -187,7 +200,11 @@ func (x *Applier) Apply(ctx context.Context, w *World, plan Plan) []AppResult {
 				slot = pulls
 			}
 			slot <- struct{}{}
-			defer func() { <-slot }()
+			leave := sync.OnceFunc(func() { <-slot })
+			defer leave()
+			if c := r.apps[op.App]; c != nil && x.Options.Boot {
+				c.leave = leave
+			}
 			r.do(ctx, op)
 		})
 	}
@@ -232,6 +249,15 @@ type change struct {
 	changed bool
 	// proved tells that the app has passed a gate in this pass.
 	proved bool
+	// leave lets another app be changed while this one is only watched; nil where that is not wanted.
+	leave func()
+}
+
+// giveWay lets other apps start while this one comes to itself.
+func (c *change) giveWay() {
+	if c.leave != nil {
+		c.leave()
+	}
 }
 
 // errStop ends an app's operations without being a failure: it waits, or it is busy.
@@ -387,8 +413,15 @@ func (r *run) endOp(op Operation, err error) {
 			c.fail(err)
 		}
 	}
-	if c.left == 0 && c.lock != nil {
+	if c.left > 0 {
+		return
+	}
+	if c.lock != nil {
 		c.lock.Release()
+	}
+	if r.Report != nil {
+		result := c.result
+		r.Report(Event{Op: op, Ended: &result})
 	}
 }
 

@@ -113,16 +113,7 @@ func (r *run) setSecret(ctx context.Context, c *change, op Operation) error {
 }
 
 func (r *run) createNetwork(ctx context.Context, op Operation) error {
-	n := op.Network
-	if err := r.Disk.WriteNetworkUnit(n); err != nil {
-		return err
-	}
-	err := r.Engine.CreateNetwork(ctx, podman.Network{Name: n.Name, Subnet: n.Subnet, Gateway: n.Gateway, DNS: true,
-		Labels: map[string]string{spec.LabelManaged: "true"}})
-	if errors.Is(err, podman.ErrConflict) {
-		return nil
-	}
-	return err
+	return makeBridge(ctx, r.Disk, r.Engine, op.Network)
 }
 
 // image pulls or builds what is wanted, from wherever it can be had.
@@ -332,7 +323,9 @@ func (r *run) stopLimit(c *change) time.Duration {
 
 // pass waits for the gate and keeps what came of it.
 func (r *run) pass(ctx context.Context, c *change, op Operation) error {
-	out := r.gate(ctx, c, *op.Gate, r.window(op))
+	r.report(Event{Op: op, Moment: MomentGate})
+	c.giveWay()
+	out := r.gate(ctx, c, *op.Gate, r.window(c, op))
 	switch {
 	case out.dead != nil:
 		return r.startFailed(ctx, c, out.dead)
@@ -348,8 +341,14 @@ func (r *run) pass(ctx context.Context, c *change, op Operation) error {
 	return r.succeeded(ctx, c)
 }
 
-// window is how long an app must live before it counts as started.
-func (r *run) window(op Operation) time.Duration {
+// window is how long an app must live before it counts as started. At a first boot its own health check is the proof.
+func (r *run) window(c *change, op Operation) time.Duration {
+	switch {
+	case r.Options.Boot && c.Spec.Health != nil && op.Kind != Migrate:
+		return 0
+	case r.Options.Boot:
+		return r.timing.Settle
+	}
 	if op.Kind == Replace || op.Kind == Migrate || r.Options.Wait && !r.Options.Owner {
 		return r.timing.Alive
 	}
@@ -423,7 +422,7 @@ func withoutBlank(lines []string) []string {
 func mask(a *App, lines []string) []string {
 	out := make([]string, len(lines))
 	for i, line := range lines {
-		for _, s := range a.Spec.Secrets {
+		for _, s := range WantedSecrets(a.Spec) {
 			if v := s.Value.Reveal(); len(v) >= 4 {
 				line = strings.ReplaceAll(line, v, "hidden")
 			}
@@ -492,7 +491,7 @@ func (r *run) startLegacy(ctx context.Context, c *change, op Operation) error {
 	if err := r.Legacy.StartInScope(ctx, c.liveName()); err != nil {
 		return r.failedAs(ctx, c, state.EventScopeFailed, err)
 	}
-	out := r.gate(ctx, c, *op.Gate, r.window(op))
+	out := r.gate(ctx, c, *op.Gate, r.window(c, op))
 	if out.dead != nil {
 		return r.startFailed(ctx, c, out.dead)
 	}

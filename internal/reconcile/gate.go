@@ -25,7 +25,8 @@ func reason(o outcome) string {
 	return "did not become healthy in time"
 }
 
-// healthEvery is the pace at which a gate runs the app's own check, which podman would run every 30 s only.
+// healthEvery is the pace at which a gate runs the app's own check, which podman would run every 30 s only; it begins
+// faster.
 const healthEvery = 2 * time.Second
 
 // gate watches an app that was started until it is in the gate's condition, is dead, or the limit is over. window is how
@@ -68,6 +69,7 @@ type watcher struct {
 	id         string
 	absent     int
 	nextHealth time.Time
+	pace       time.Duration
 }
 
 func (w *watcher) look(ctx context.Context, g Gate) outcome {
@@ -140,7 +142,8 @@ func (w *watcher) reached(ctx context.Context, g Gate, got podman.Inspect) outco
 	if w.Now().Before(w.nextHealth) {
 		return outcome{}
 	}
-	w.nextHealth = w.Now().Add(healthEvery)
+	w.pace = min(max(2*w.pace, healthEvery/8), healthEvery)
+	w.nextHealth = w.Now().Add(w.pace)
 	status, err := w.Engine.Healthcheck(ctx, w.name)
 	// A check that cannot be run says nothing: the next look decides.
 	return outcome{reached: err == nil && status == podman.HealthHealthy}

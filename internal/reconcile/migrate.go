@@ -41,7 +41,7 @@ func (r *run) migrate(ctx context.Context, c *change, op Operation) error {
 	if err := r.step(c, 8); err != nil {
 		return err
 	}
-	out := r.gate(ctx, c, *op.Gate, r.window(op))
+	out := r.gate(ctx, c, *op.Gate, r.window(c, op))
 	switch {
 	case out.dead != nil:
 		return r.abortMigration(ctx, c, out.dead)

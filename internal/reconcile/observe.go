@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"slices"
 	"sync"
 	"time"
@@ -473,9 +472,7 @@ func (ob *observation) network(name string) *Network {
 	if ob.networks[name] = n; n == nil {
 		return nil
 	}
-	want, err := quadlet.RenderNetwork(n.Name, n.Subnet, n.Gateway)
-	have, rerr := os.ReadFile(ob.Layout.Host(path.Join(ob.Layout.UnitDir(), n.Name+".network")))
-	n.Stale = err == nil && (rerr != nil || string(have) != string(want))
+	n.Stale = staleNetworkUnit(ob.Layout, n)
 	return n
 }
 

@@ -125,11 +125,14 @@ func joinInts(list []int) string {
 	return strings.Join(words, " ")
 }
 
-// wantedSecrets are the podman secrets that a container uses.
-func wantedSecrets(c spec.Container) []Secret {
+// WantedSecrets are the podman secrets that a container uses, as variables or as files.
+func WantedSecrets(c spec.Container) []Secret {
 	var list []Secret
 	for _, s := range c.Secrets {
 		list = append(list, Secret{Name: s.Secret, Value: s.Value, Label: secrets.SecretEnvHash(c.App, map[string]secrets.Value{s.Key: s.Value})})
+	}
+	for _, m := range c.SecretMounts {
+		list = append(list, Secret{Name: m.Secret, Value: m.Value, Label: secrets.SecretEnvHash(c.App, map[string]secrets.Value{m.Target: m.Value})})
 	}
 	return list
 }

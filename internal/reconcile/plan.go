@@ -39,14 +39,7 @@ func (p Plan) String() string {
 // MakePlan decides on every selected app and lays the operations out. It is pure: the same world and the same options
 // give the same plan.
 func MakePlan(w *World, o Options) Plan {
-	p := &planner{w: w, o: o, verdicts: map[string]*Verdict{}, last: map[string]int{}, secrets: map[string]int{}, networks: map[string]int{}}
-	for _, a := range w.Apps {
-		hold(a)
-		if a.Selected {
-			p.verdicts[a.ID] = p.narrow(a, decide(a, w, o))
-			p.uncounted(a)
-		}
-	}
+	p := newPlanner(w, o)
 	for _, a := range w.Apps {
 		p.dependencies(a)
 	}
@@ -60,6 +53,31 @@ func MakePlan(w *World, o Options) Plan {
 	}
 	p.stopOrder()
 	return p.plan()
+}
+
+// newPlanner decides on every selected app.
+func newPlanner(w *World, o Options) *planner {
+	p := &planner{w: w, o: o, verdicts: map[string]*Verdict{}, last: map[string]int{}, secrets: map[string]int{}, networks: map[string]int{}}
+	for _, a := range w.Apps {
+		hold(a)
+		if a.Selected {
+			p.verdicts[a.ID] = p.narrow(a, decide(a, w, o))
+			p.uncounted(a)
+		}
+	}
+	return p
+}
+
+// ImagePlan fetches what is absent for every app that is to be brought up, also for one whose dependencies will not be
+// up in time: its turn comes later, and then it need not wait for a registry.
+func ImagePlan(w *World, o Options) Plan {
+	p := newPlanner(w, o)
+	for _, a := range w.Apps {
+		if p.has(a, stepPrepare, stepMigrate) && p.imageAbsent(a) {
+			p.image(a)
+		}
+	}
+	return p.plan().Part(PullImage, BuildImage)
 }
 
 // uncounted: the breaker counts no command of the owner.
@@ -444,7 +462,7 @@ func (p *planner) changeStep(a *App, v *Verdict, s step, loaded int) {
 	switch s {
 	case stepStart:
 		op.Kind, op.Needs, op.Gate = Start, a.Needs, p.gate(a)
-		after = append(after, p.providers(a)...)
+		after = append(append(after, p.providers(a)...), p.lowerTiers(a)...)
 	case stepRestart:
 		op.Kind, op.Needs, op.Gate = Restart, p.restartNeeds(a), p.gate(a)
 		after = append(after, p.providers(a)...)
@@ -552,7 +570,7 @@ func (p *planner) gate(a *App) *Gate {
 		}
 	}
 	switch {
-	case p.o.Wait:
+	case p.o.Wait || p.o.Boot:
 		return &Gate{Condition: manifest.Healthy, Limit: cmpLimit(p.o.Timeout, gateLimit(a))}
 	case condition != "":
 		return &Gate{Condition: condition, Limit: gateLimit(a)}
@@ -582,6 +600,24 @@ func (p *planner) providers(a *App) []int {
 	for _, n := range a.Needs {
 		if p.has(p.w.app(n.App), append([]step{stepWait, stepGate}, starting...)...) {
 			list = append(list, p.last[n.App])
+		}
+	}
+	return list
+}
+
+// lowerTiers are the last operations of the apps of lower tiers that are laid out before a: at a first boot a tier is
+// begun when those below it are up, or have failed. None of them can be waiting for a.
+func (p *planner) lowerTiers(a *App) []int {
+	if !p.o.Boot {
+		return nil
+	}
+	var list []int
+	for _, b := range p.w.Apps {
+		if b == a {
+			break
+		}
+		if b.Tier < a.Tier && p.has(b, stepStart) {
+			list = append(list, p.last[b.ID])
 		}
 	}
 	return list

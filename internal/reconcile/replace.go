@@ -32,7 +32,7 @@ func (r *run) replace(ctx context.Context, c *change, op Operation) error {
 	if err := r.step(c, 8); err != nil {
 		return err
 	}
-	out := r.gate(ctx, c, *op.Gate, r.window(op))
+	out := r.gate(ctx, c, *op.Gate, r.window(c, op))
 	switch {
 	case out.dead != nil:
 		return r.undo(ctx, c, out.dead)
@@ -154,6 +154,7 @@ func (r *run) hooks(ctx context.Context, c *change) error {
 	if got.ID == c.record.Hooks.ContainerID {
 		return nil
 	}
+	r.report(Event{Op: Operation{Kind: RunHooks, App: c.ID, Object: c.Container}, Moment: MomentHooks})
 	for i, h := range list {
 		if err := r.hook(ctx, c, h); err != nil {
 			c.result.Detail = cause(c.result.Detail, fmt.Sprintf("hook %d: %v", i+1, err))

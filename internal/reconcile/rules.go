@@ -37,11 +37,16 @@ type Options struct {
 	Await     time.Duration
 	CheckOnly bool
 	NoPull    bool
+	// Absent are images that were just asked for in vain, by reference, with why: they are not asked for again.
+	Absent map[string]string
 	// Wait makes the pass wait until every touched app is healthy, at most Timeout in all.
 	Wait    bool
 	Timeout time.Duration
 	// MaxParallel is how many apps are changed side by side.
 	MaxParallel int
+	// Boot makes a pass that of a first boot: tier after tier, each app up to its gate, and an app that is only watched
+	// keeps no other from being started.
+	Boot bool
 	// Migrate moves adopted containers to units without --force.
 	Migrate bool
 	// AdoptOnly claims containers and does nothing else.
@@ -513,7 +518,7 @@ func peerMoved(a *App, w *World, o Options) *Verdict {
 
 // waitedFor makes a pass with --wait wait for an app that is on its way.
 func waitedFor(v *Verdict, o Options) *Verdict {
-	if o.Wait {
+	if o.Wait || o.Boot {
 		v.Steps = append(v.Steps, stepWait)
 	}
 	return v
@@ -624,7 +629,7 @@ func bringUp(a *App, w *World, o Options, v *Verdict) *Verdict {
 	case up && v.Row == "20" && !a.urged() && !changed(a) && a.History.Attempts(w.Now) >= state.BreakerEvents:
 		return left("25", st, fmt.Sprintf("recreated %d times in 30 minutes and it still differs: %s", state.BreakerEvents, v.Cause), ClassFailed)
 	case w.noImage(a, o):
-		return imageMissing(a, st, up)
+		return imageMissing(a, o, st, up)
 	}
 	return v
 }
@@ -641,12 +646,16 @@ func changed(a *App) bool {
 	return a.Record != nil && a.Record.SpecHash != "" && a.Record.SpecHash != a.Hash && !a.Held
 }
 
-func imageMissing(a *App, st string, up bool) *Verdict {
+func imageMissing(a *App, o Options, st string, up bool) *Verdict {
 	text := "image " + a.Spec.Image + " is absent and must not be pulled"
+	hint := "it is neither pulled with --no-pull nor with pull_policy: never"
+	if why, tried := o.Absent[a.Spec.Image]; tried {
+		text, hint = why, "check the reference and the network, then run: archy reconcile"
+	}
 	if up {
 		return left("26", st, text, ClassOK)
 	}
-	return failed("26", st, "image", text, "it is neither pulled with --no-pull nor with pull_policy: never")
+	return failed("26", st, "image", text, hint)
 }
 
 // breakerOpen, rows 14 and 25.

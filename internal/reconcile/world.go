@@ -201,7 +201,8 @@ func (w *World) app(id string) *App {
 // noImage tells that the app's image is absent and may not be fetched.
 func (w *World) noImage(a *App, o Options) bool {
 	never := a.Manifest != nil && a.Manifest.Container.PullPolicy == "never"
-	return (o.NoPull || never) && w.Images != nil && w.Images[a.Spec.Image] == ""
+	_, tried := o.Absent[a.Spec.Image]
+	return (o.NoPull || never || tried) && w.Images != nil && w.Images[a.Spec.Image] == ""
 }
 
 // Managed tells that the container is one of archy's units.
@@ -278,7 +279,7 @@ func (a *App) editedUnit() bool {
 // staleSecrets are the podman secrets that must be set: absent, or not what their file says.
 func (a *App) staleSecrets(w *World) []Secret {
 	var list []Secret
-	for _, s := range wantedSecrets(a.Spec) {
+	for _, s := range WantedSecrets(a.Spec) {
 		if label, ok := w.Secrets[s.Name]; !ok || label != s.Label {
 			list = append(list, s)
 		}

@@ -163,7 +163,7 @@ func world(apps ...*App) *World {
 		Secrets: map[string]string{}, Free: 100 << 30}
 	for _, a := range apps {
 		w.Images[a.Spec.Image] = "image-" + a.ID
-		for _, s := range wantedSecrets(a.Spec) {
+		for _, s := range WantedSecrets(a.Spec) {
 			w.Secrets[s.Name] = s.Label
 		}
 	}

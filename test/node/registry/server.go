@@ -98,6 +98,9 @@ func (s *Server) Has(ref string) bool {
 	return s.refs[key(ref)]
 }
 
+// Store answers for the same images, without faults and without counting: what a mirror holds.
+func (s *Server) Store() http.Handler { return s.store }
+
 // ServeHTTP answers as a registry does, unless a fault is set for the manifest that is asked for.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, tag, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v2/"), "/manifests/")
