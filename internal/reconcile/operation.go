@@ -38,6 +38,7 @@ const (
 	RollBack       Kind = "roll back"
 	RemoveOld      Kind = "remove old"
 	RunHooks       Kind = "run hooks"
+	OpenWallet     Kind = "wallet"
 	RefreshRecord  Kind = "write record"
 	everyContainer      = "user manager"
 )

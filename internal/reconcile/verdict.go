@@ -75,6 +75,7 @@ const (
 	stepGate     step = "gate"
 	stepRollBack step = "roll back"
 	stepHooks    step = "hooks"
+	stepWallet   step = "wallet"
 	stepRecord   step = "record"
 	stepRestore  step = "restore unit"
 )
