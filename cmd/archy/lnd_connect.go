@@ -15,6 +15,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/internal/wallet"
@@ -68,9 +69,8 @@ func (o *lndConnectOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := e.load(); err != nil {
-		return err
-	}
+	e.loadManifests()
+	e.Facts, _ = node.ReadFacts(e.Layout, e.User) // only the addresses are wanted: what is missing shows as empty
 	conn, err := o.connection(cmd.Context(), e)
 	var p *wallet.Problem
 	if errors.As(err, &p) {

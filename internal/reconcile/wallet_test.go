@@ -221,8 +221,8 @@ func TestBitcoinsWalletIsNeverFatal(t *testing.T) {
 func TestNoWalletIsMadeWhenTheOwnerSaidNo(t *testing.T) {
 	n := walletNode(t)
 	n.wallets.never = true
+	n.pass()
 	r := n.pass()
-	r = n.pass()
 	if got := n.result(r, "lnd"); r.ExitCode != 0 || got.State != "needs-config" || got.Class != ClassNeedsConfig || !strings.Contains(got.Cause, "auto_init_wallet") {
 		t.Errorf("exit %d, %+v", r.ExitCode, got)
 	}

@@ -23,8 +23,8 @@ const (
 	callLimit    = 15 * time.Second
 	// keyLimit is for the calls that turn a password into a key: on purpose that is slow (scrypt), 22 s were seen on a
 	// machine with much else to do. To ask again meanwhile would disturb it.
-	keyLimit = 90 * time.Second
-	maxAnswer    = 1 << 20
+	keyLimit  = 90 * time.Second
+	maxAnswer = 1 << 20
 )
 
 // rest is LND's REST interface, spoken to only if it holds the certificate that lies on the disk.
