@@ -13,6 +13,7 @@ func (c *cli) commands() []*cobra.Command {
 		secretsCmd(),
 		releaseCmd(),
 		updateCmd(),
+		lndCmd(),
 		versionCmd(),
 		internalCmd(),
 	}

@@ -53,7 +53,7 @@ func (c *connected) close() { c.Engine.close() }
 // pass puts a pass together from the node.
 func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 	store := c.secrets()
-	cli := podman.CLI{Runner: command.Exec{}, Pause: filepath.Join(c.Layout.Host(c.Layout.RuntimeDir), "libpod/tmp/pause.pid")}
+	cli := podman.CLI{Runner: command.Exec{}, Pause: c.pauseFile()}
 	prober := stage.Prober{Password: func() (secrets.Value, error) { return store.Read("bitcoin-rpc-password") }}
 	stages := func(ctx context.Context, a *reconcile.App) reconcile.Stage {
 		s := prober.Probe(ctx, a.ID, published(a))
@@ -68,8 +68,13 @@ func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 		Observer: reconcile.Observer{Engine: c.Engine, Units: c.Systemd, State: c.State, Secrets: store, Mapped: cli, Set: c.Set,
 			Layout: c.Layout, Config: c.Config, Facts: c.Facts, Options: o, Contexts: c.buildContext, Stage: stages, AskHost: askHost, Random: rand.Reader, Now: time.Now},
 		Applier: reconcile.Applier{Engine: c.Engine, Units: c.Systemd, Disk: disk, Legacy: cli, Secrets: reconcile.SecretStore{Store: store},
-			Locks: c.Locks, Records: c.State, Mirrors: c.mirrors(), Offline: c.Layout.Host(c.Config.Images.OfflineDir), Free: c.dataFree, Stage: stages, AskHost: askHost, Now: time.Now, Options: o, Report: c.progress},
+			Locks: c.Locks, Records: c.State, Mirrors: c.mirrors(), Offline: c.Layout.Host(c.Config.Images.OfflineDir), Free: c.dataFree, Stage: stages, Wallets: c.wallets(prober, cli), AskHost: askHost, Now: time.Now, Options: o, Report: c.progress},
 	}
+}
+
+// pauseFile holds the pid of the process that keeps podman's user namespace.
+func (e *env) pauseFile() string {
+	return filepath.Join(e.Layout.Host(e.Layout.RuntimeDir), "libpod/tmp/pause.pid")
 }
 
 // published maps the ports of an app's container to those of the host.

@@ -8,6 +8,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
+	"git.tx1138.com/lfg2025/archy/internal/wallet"
 )
 
 func secretsCmd() *cobra.Command {
@@ -75,6 +76,11 @@ func wantedBy(app *manifest.App) []secrets.Wanted {
 		if !made[s.SecretFile] {
 			add(s.SecretFile, secrets.Text, s.Optional)
 		}
+	}
+	if app.Ext("derived") == "lnd.conf" { // made with the wallet, and by nothing else
+		add(wallet.PasswordSecret, secrets.Text, true)
+		add(wallet.LegacySecret, secrets.Text, true)
+		add(wallet.SeedSecret, secrets.Words, true)
 	}
 	for _, m := range app.Container.SecretMounts {
 		if !made[m.SecretFile] {

@@ -40,6 +40,8 @@ type dialect struct {
 	same      func(l line, s setting) bool
 	// ownValue marks lines of a multi-value key that belong to archy, whatever they say.
 	ownValue func(l line) bool
+	// former marks lines in the block that archy wrote there under other circumstances; nil: there are none.
+	former func(l line) bool
 }
 
 // merge puts the managed settings into a block at the top of existing, and keeps everything else byte for byte, in its
@@ -106,7 +108,7 @@ func (d dialect) keep(l line, managed []setting, section string) (text, note str
 // rescue keeps what the operator wrote into archy's block: everything that archy does not set there itself.
 func (d dialect) rescue(l line, managed []setting, section string) (text, note string) {
 	opening := l.header != "" && l.header == d.opening && section == d.opening
-	if opening || strings.TrimSpace(l.text) == "" {
+	if opening || strings.TrimSpace(l.text) == "" || d.former != nil && d.former(l) {
 		return "", ""
 	}
 	for _, s := range managed {

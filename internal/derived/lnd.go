@@ -34,6 +34,12 @@ var lndDialect = dialect{
 	render:    func(s setting) string { return s.key + "=" + quoteLnd(s.value) },
 	same:      func(l line, s setting) bool { return l.value == s.value },
 	ownValue:  func(line) bool { return false },
+	former:    unlockLine,
+}
+
+// unlockLine is one of the two lines that open the wallet: in the block it is archy's, and goes with the password.
+func unlockLine(l line) bool {
+	return l.key == "wallet-unlock-password-file" && l.value == WalletPasswordPath || l.key == "wallet-unlock-allow-create" && l.value == "true"
 }
 
 // LndConf renders lnd.conf. Without a wallet password the two unlock keys are not managed: whoever unlocked the wallet

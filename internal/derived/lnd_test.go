@@ -66,6 +66,28 @@ func TestLndConfWithoutWalletSecret(t *testing.T) {
 	}
 }
 
+// TestLndConfLosesItsPassword: the lines that opened the wallet go with the password; those of the operator stay.
+func TestLndConfLosesItsPassword(t *testing.T) {
+	first, err := derived.LndConf(lndInput(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	existing := strings.Replace(string(first.Content), "# END archy\n", "alias=mine\n# END archy\ncolor=#3399ff\n", 1)
+	in := lndInput(existing)
+	in.WalletPassword = secrets.Value{}
+	f, err := derived.LndConf(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(f.Content)
+	if strings.Contains(text, "wallet-unlock") || !strings.Contains(text, "alias=mine\n") || !strings.Contains(text, "color=#3399ff\n") {
+		t.Errorf("lnd.conf:\n%s", text)
+	}
+	if f.Digest == first.Digest {
+		t.Error("lnd would not be restarted")
+	}
+}
+
 func TestLndConfOperatorLines(t *testing.T) {
 	tests := []struct{ name, existing, want string }{
 		{"alias and tor", "alias=my node\n[tor]\ntor.active=true\n", "alias=my node\n[tor]\ntor.active=true\n"},

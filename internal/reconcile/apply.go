@@ -86,6 +86,7 @@ type LegacyStarter interface {
 type SecretFiles interface {
 	Create(name string, kind secrets.Kind, value, plain secrets.Value) (secrets.Value, bool, error)
 	Take(name string, value secrets.Value) error
+	Path(name string) string
 }
 
 // Locker hands out the locks of one app.
@@ -168,8 +169,9 @@ type Applier struct {
 	Mirrors []images.Mirror
 	Offline string
 	// Free is the free space where images go, in bytes, when it is asked; nil means as the pass has found it.
-	Free  func() int64
-	Stage func(ctx context.Context, a *App) Stage
+	Free    func() int64
+	Stage   func(ctx context.Context, a *App) Stage
+	Wallets Wallets
 	// AskHost asks an app whose health check is a request from the host.
 	AskHost func(ctx context.Context, h *spec.Health) bool
 	Now     func() time.Time

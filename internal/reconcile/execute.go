@@ -67,6 +67,8 @@ func (r *run) execute(ctx context.Context, c *change, op Operation) error {
 	case MoveData:
 		c.changed = true
 		return r.Disk.Trash(ctx, op.Path, op.Dest)
+	case OpenWallet:
+		return r.openWallet(ctx, c)
 	}
 	return fmt.Errorf("operation %q is not known", op.Kind)
 }
@@ -387,6 +389,9 @@ func (r *run) startFailed(ctx context.Context, c *change, err error) error {
 
 func (r *run) failedAs(ctx context.Context, c *change, event string, err error) error {
 	c.result.Error = r.diagnose(ctx, c, err)
+	if c.diedOfPassword() {
+		return r.passwordRefused(c)
+	}
 	c.history.Count(r.Now(), event)
 	c.plan.Counted = false
 	return err
@@ -401,9 +406,12 @@ func (r *run) diagnose(ctx context.Context, c *change, err error) *AppError {
 	return e
 }
 
+// logTail is how many lines of a log are told.
+const logTail = 20
+
 // lastWords are the app's own last lines, or, when it never came to say anything, what systemd and podman say of it.
 func (r *run) lastWords(ctx context.Context, c *change) []string {
-	const n = 20
+	const n = logTail
 	if lines, err := r.Units.ContainerLog(ctx, c.Container, c.started, n); err == nil && len(lines) > 0 {
 		return withoutBlank(lines)
 	}

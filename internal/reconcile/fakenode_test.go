@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -59,6 +60,8 @@ type fakeNode struct {
 	calls, violations []string
 	fault             fault
 	dead              bool
+	// wallets are the wallets of the apps that have one; nil: no app has.
+	wallets *fakeWallets
 	// onCall is called before each change.
 	onCall func(call string)
 	// refuses is a text in a unit that the node's generator does not take.
@@ -185,11 +188,16 @@ func (n *fakeNode) passOf(change ...func(*Options)) *Pass {
 		Contexts: func(*manifest.App) (fs.FS, error) {
 			return fstest.MapFS{"Dockerfile": {Data: []byte("FROM scratch")}}, nil
 		}}
-	return &Pass{Version: "test", Locks: n.locks, Intent: n.store,
+	p := &Pass{Version: "test", Locks: n.locks, Intent: n.store,
 		Observer: Observer{Engine: engine{n}, Units: manager{n}, State: n.store, Secrets: n.vault, Mapped: noMapped{}, Set: n.set, Layout: n.layout,
 			Config: node.Default(), Facts: facts, Options: o, Contexts: disk.Contexts, Now: n.peek},
 		Applier: Applier{Engine: engine{n}, Units: manager{n}, Disk: fakeDisk{disk, n}, Legacy: scope{n}, Secrets: fakeVault{SecretStore{n.vault}, n},
 			Locks: n.locks, Records: fakeRecords{n.store, n}, Now: n.now, Options: o}}
+	if w := n.wallets; w != nil {
+		p.Observer.Config.LND.AutoInitWallet, p.Observer.Random = !w.never, rand.Reader
+		p.Observer.Stage, p.Applier.Stage, p.Applier.Wallets = w.stage, w.stage, w
+	}
+	return p
 }
 
 // plan is what a pass would do now.

@@ -34,6 +34,9 @@ func legacyContainer(a *App, w *World, o Options) *Verdict {
 	case a.C.Health == podman.HealthUnhealthy && !inStartPeriod(a, w.Now):
 		return legacyUnhealthy(a, w).drifted(drift)
 	}
+	if v := walletDue(a, w); v != nil {
+		return v.drifted(drift)
+	}
 	if a.C.Health != "" && a.C.Health != podman.HealthHealthy {
 		return waiting(rowOf(a, w), "starting", startingCause(a)).drifted(drift)
 	}

@@ -17,12 +17,13 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/state"
+	"git.tx1138.com/lfg2025/archy/internal/wallet"
 )
 
 // The secrets that derived files are made of.
 const (
 	rpcSecret    = "bitcoin-rpc-password"
-	walletSecret = "lnd-wallet-password"
+	walletSecret = wallet.PasswordSecret
 )
 
 // modeFact is how much of the chain the installed bitcoin keeps.
@@ -99,8 +100,8 @@ func (ob *observation) bitcoinMode(ctx context.Context, app *manifest.App, want 
 	return modeFact{mode, true, change}
 }
 
-// dataDir is the app's first directory of its own, as the node sees it.
-func dataDir(app *manifest.App, base string) string {
+// DataDir is the app's first directory of its own, as the node sees it.
+func DataDir(app *manifest.App, base string) string {
 	for _, v := range app.Volumes {
 		if v.Type == "bind" && strings.HasPrefix(v.Source, base+"/") {
 			return v.Source
@@ -163,7 +164,7 @@ func (ob *observation) derivedFile(ctx context.Context, a *App) filesFact {
 		return filesFact{fault: ob.secretFault(a, rpcSecret)}
 	}
 	a.Masked = append(a.Masked, password)
-	dir := dataDir(a.Manifest, ob.Layout.DataDir)
+	dir := DataDir(a.Manifest, ob.Layout.DataDir)
 	var facts filesFact
 	switch kind {
 	case "bitcoin.conf":
@@ -201,6 +202,7 @@ func (ob *observation) bitcoinConf(ctx context.Context, a *App, dir string, pass
 		return filesFact{fault: unrendered(a, rerr)}
 	}
 	a.Archival = ob.mode.mode.Archival()
+	a.Wallet = &Wallet{Kind: bitcoinWallet}
 	a.freeze(ob.mode.mode)
 	out := File{Name: "bitcoin.conf", Path: file, Content: f.Content, Have: have, Exists: err == nil, Mode: derived.FileMode, KeepOld: f.SaveOld}
 	out.Cause = differenceCause(out, "its managed lines differ")
@@ -219,9 +221,9 @@ func (ob *observation) lndConf(ctx context.Context, a *App, dir string, password
 	if isReadError(err) {
 		return filesFact{fault: unreadable(a, file, err)}
 	}
-	wallet, _ := ob.secret(a, walletSecret)
-	a.Masked = append(a.Masked, wallet)
-	f, rerr := derived.LndConf(derived.LndInput{Existing: have, RPCPassword: password, WalletPassword: wallet,
+	ob.lndWallet(ctx, a, dir)
+	unlock := a.Wallet.startPassword()
+	f, rerr := derived.LndConf(derived.LndInput{Existing: have, RPCPassword: password, WalletPassword: unlock,
 		HostMDNS: ob.Facts.HostMDNS, BitcoinHost: ob.bitcoin.Host})
 	if rerr != nil {
 		return filesFact{fault: unrendered(a, rerr)}
@@ -229,14 +231,14 @@ func (ob *observation) lndConf(ctx context.Context, a *App, dir string, password
 	out := File{Name: "lnd.conf", Path: file, Content: f.Content, Have: have, Exists: err == nil, Mode: derived.FileMode, KeepOld: f.SaveOld}
 	out.Cause = differenceCause(out, "its managed lines differ")
 	facts := filesFact{list: []File{out}, digest: f.Digest}
-	if wallet.Missing() {
+	if unlock.Missing() {
 		return facts
 	}
-	return ob.walletFile(ctx, a, dir, wallet, facts)
+	return ob.walletFile(ctx, a, dir, unlock, facts)
 }
 
-func (ob *observation) walletFile(ctx context.Context, a *App, dir string, wallet secrets.Value, facts filesFact) filesFact {
-	w, err := derived.WalletPasswordFile(wallet)
+func (ob *observation) walletFile(ctx context.Context, a *App, dir string, password secrets.Value, facts filesFact) filesFact {
+	w, err := derived.WalletPasswordFile(password)
 	if err != nil {
 		return filesFact{fault: unrendered(a, err)}
 	}
@@ -279,7 +281,7 @@ func differenceCause(f File, differs string) string {
 
 // bitcoinConfOf is the file of a bitcoin app, as the node sees it.
 func bitcoinConfOf(app *manifest.App, base string) string {
-	return path.Join(dataDir(app, base), "bitcoin.conf")
+	return path.Join(DataDir(app, base), "bitcoin.conf")
 }
 
 // readFile reads directly where it may, else through podman's user namespace.

@@ -55,6 +55,9 @@ func (ob *observation) asGuessed(a *App) bool {
 	if a.C == nil {
 		return found.C == nil
 	}
+	if a.Wallet != nil && a.Wallet.Kind == lndWallet && startedLately(&found, ob.w.Now) {
+		return false // its log has to be looked at
+	}
 	return found.Managed() && found.Running()
 }
 

@@ -57,7 +57,7 @@ func (a *App) draft(d Secret) {
 // makeDraft, row 27: a missing secret is made anew only where nothing was initialised with the old one.
 func (ob *observation) makeDraft(a *App, name string) (secrets.Value, bool) {
 	kind := ob.kindOf(name)
-	if !kind.Generated() || name == walletSecret {
+	if !kind.Generated() || name == walletSecret { // see lndWallet
 		return secrets.Value{}, false
 	}
 	if v, ok := ob.fromLegacy(name); ok {

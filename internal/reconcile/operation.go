@@ -41,6 +41,7 @@ const (
 	WriteRecord    Kind = "write record"
 	RemoveSecret   Kind = "remove secret"
 	MoveData       Kind = "move data"
+	OpenWallet     Kind = "wallet"
 	everyContainer      = "user manager"
 )
 

@@ -63,7 +63,7 @@ func (p *Pass) RunPart(ctx context.Context, kinds ...Kind) ([]AppResult, error) 
 func (p *Pass) RunImages(ctx context.Context) ([]AppResult, error) { return p.runPlan(ctx, ImagePlan) }
 
 func (p *Pass) runPlan(ctx context.Context, make func(w *World, o Options) Plan) ([]AppResult, error) {
-	if err := p.syncIntent(); err != nil {
+	if err := p.syncIntent(ctx, p.Observer.Options); err != nil {
 		return nil, err
 	}
 	p.Applier.Disk.Sweep()

@@ -61,7 +61,7 @@ func newPlanner(w *World, o Options) *planner {
 	for _, a := range w.Apps {
 		hold(a)
 		if a.Selected {
-			p.verdicts[a.ID] = p.narrow(a, decide(a, w, o))
+			p.verdicts[a.ID] = walletStep(a, p.narrow(a, decide(a, w, o)))
 			p.uncounted(a)
 		}
 	}
@@ -191,7 +191,7 @@ func (p *planner) dependencies(a *App) {
 			p.verdicts[a.ID] = unmet(a, n.App, "not installed")
 		case satisfied(d, n.Condition, p.w.Now) && !p.has(d, starting...):
 			continue
-		case p.has(d, starting...) || p.has(d, stepWait, stepGate):
+		case p.has(d, starting...) || p.has(d, stepWait, stepGate, stepWallet):
 			continue
 		case p.onItsWay(d):
 			p.awaitApp(d, a.ID)
@@ -232,6 +232,9 @@ func (p *planner) stateOf(d *App) string {
 
 // onItsWay tells that an app was started a short while ago and may still pass its gate.
 func (p *planner) onItsWay(d *App) bool {
+	if v := p.verdicts[d.ID]; v != nil && v.Class == ClassNeedsConfig {
+		return false // it waits for its owner
+	}
 	if activating(d) {
 		return d.Service.NRestarts <= 1
 	}
@@ -488,6 +491,8 @@ func (p *planner) changeStep(a *App, v *Verdict, s step, loaded int) {
 		op.Kind = RollBack
 	case stepHooks:
 		op.Kind, op.Object = RunHooks, a.Container
+	case stepWallet:
+		op.Kind, op.Object, op.Cause = OpenWallet, "wallet", walletCause(a)
 	case stepRemove:
 		p.remove(a, v)
 		return
@@ -598,7 +603,7 @@ func (p *planner) restartNeeds(a *App) []Need {
 func (p *planner) providers(a *App) []int {
 	var list []int
 	for _, n := range a.Needs {
-		if p.has(p.w.app(n.App), append([]step{stepWait, stepGate}, starting...)...) {
+		if p.has(p.w.app(n.App), append([]step{stepWait, stepGate, stepWallet}, starting...)...) {
 			list = append(list, p.last[n.App])
 		}
 	}

@@ -55,12 +55,14 @@ func (r *run) step(c *change, n int) error {
 // undo explains the failure while the failed container's words are still there, and goes back.
 func (r *run) undo(ctx context.Context, c *change, why error) error {
 	diagnosis := r.diagnose(ctx, c, why)
+	if c.result.Error = diagnosis; c.diedOfPassword() {
+		return r.passwordRefused(c) // the older unit would start lnd with the same password
+	}
 	c.record.Op.Rollback, c.record.Op.Reason = true, why.Error()
 	c.record.FailedHash = c.record.Op.NewHash
 	if err := r.Records.WriteRecord(c.record); err != nil {
 		return err
 	}
-	c.result.Error = diagnosis
 	return r.rollBack(ctx, c, why.Error())
 }
 

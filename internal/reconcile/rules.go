@@ -529,6 +529,9 @@ func running(a *App, w *World, o Options) *Verdict {
 	if !a.Running() {
 		return nil
 	}
+	if v := walletDue(a, w); v != nil {
+		return v
+	}
 	st := observedState(a)
 	switch {
 	case a.C.Health == podman.HealthUnhealthy && !inStartPeriod(a, w.Now):
@@ -543,6 +546,9 @@ func running(a *App, w *World, o Options) *Verdict {
 	v := &Verdict{Row: "1", Action: NoOp, State: st, Class: ClassOK, Cause: upgradeNote(a)}
 	if hooksDue(a) {
 		v.Steps = []step{stepHooks}
+	}
+	if bitcoinWalletDue(a) {
+		v.Steps = append(v.Steps, stepWallet)
 	}
 	return v
 }

@@ -50,7 +50,7 @@ func bringReady(a *App, w *World, o Options, v *Verdict) *Verdict {
 	case a.NoSpace != "":
 		return failed("-", "stopped", "space", a.NoSpace, "make room below the data directory")
 	case w.noImage(a, o):
-		return imageMissing(a, "stopped", false)
+		return imageMissing(a, o, "stopped", false)
 	}
 	return v
 }

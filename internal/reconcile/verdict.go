@@ -76,6 +76,7 @@ const (
 	stepRollBack step = "roll back"
 	stepHooks    step = "hooks"
 	stepPurge    step = "purge"
+	stepWallet   step = "wallet"
 )
 
 func left(row, state, cause string, class Class) *Verdict {

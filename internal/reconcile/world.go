@@ -135,6 +135,8 @@ type App struct {
 	Stage Stage
 	// Mode is what a bitcoin keeps of the chain; it is frozen in the install record.
 	Mode *derived.Mode
+	// Wallet is what is known of the app's wallet, nil for an app without one.
+	Wallet *Wallet
 	// Archival tells, for a bitcoin, that it keeps the whole chain with its index.
 	Archival bool
 }

@@ -62,13 +62,13 @@ const (
 	macaroonFile = "data/chain/bitcoin/mainnet/admin.macaroon"
 )
 
-// Certificate, Wallet and Macaroon are where LND keeps its certificate, its wallet and the credential of its owner.
+// Certificate is LND's tls.cert below its data directory.
 func Certificate(dir string) string { return dir + "/" + certFile }
 
-// Wallet is LND's wallet.db.
+// Wallet is LND's wallet.db below its data directory.
 func Wallet(dir string) string { return dir + "/" + walletFile }
 
-// Macaroon is LND's admin.macaroon.
+// Macaroon is LND's admin.macaroon below its data directory.
 func Macaroon(dir string) string { return dir + "/" + macaroonFile }
 
 // Exists tells whether a file is there. One that cannot be looked at counts as there: nothing may be made over it.

@@ -88,6 +88,8 @@ func (l LND) Ensure(ctx context.Context) (Report, error) {
 			return o.report, ctx.Err()
 		case o.report.Did != "" && (over || time.Since(o.did) > lndSettle):
 			return o.report, nil // the wallet is there and open; the rest is LND's own start
+		case over && o.denied != "":
+			return o.report, o.lost(o.denied)
 		case over:
 			return o.report, notReady("lnd", o.why)
 		}
@@ -99,12 +101,12 @@ type opening struct {
 	LND
 	report Report
 	did    time.Time
+	// denied is a wallet on the disk that LND does not see.
+	denied string
 	// why is the last reason for asking again.
 	why error
 	// sent tells that LND was told to make the wallet and has not said no: it may be at it.
 	sent bool
-	// traces counts the looks at which LND denied a wallet that lies on the disk.
-	traces int
 }
 
 // warn tells something once, however often it is seen.
@@ -155,6 +157,7 @@ func (o *opening) step(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	o.denied = ""
 	switch state {
 	case stateNoWallet:
 		return false, o.create(ctx, r)
@@ -213,28 +216,28 @@ func (o *opening) made() {
 	o.changed(fmt.Sprintf("wallet made; its %d words are in %s", seedWords, o.Vault.Path(SeedSecret)))
 }
 
-// traceLooks is for how many looks LND may deny a wallet that lies on the disk: it does so while it makes one.
-const traceLooks = 10
-
 // mayCreate does not take LND's word that there is no wallet when the disk says that there was one: a new wallet would be
-// empty, and the old one's channels would be lost.
+// empty, and the old one's channels would be lost. While LND makes a wallet it denies the file that it writes, on a slow
+// machine for a minute: such a wallet is lost only when the patience is over.
 func (o *opening) mayCreate(ctx context.Context) error {
 	trace, err := o.Trace(ctx)
-	if trace != "" {
-		o.traces++
-	}
 	switch {
 	case err != nil:
 		return &fatalError{fmt.Errorf("lnd's data: %w", err)}
-	case trace != "" && o.traces < traceLooks:
+	case strings.HasSuffix(trace, walletFile):
+		o.denied = trace
 		return fmt.Errorf("lnd does not see %s yet", trace)
 	case trace != "":
-		return &HumanError{"wallet-lost", fmt.Sprintf("lnd says that it has no wallet, but %s shows that it had one; none is made over it", trace),
-			"restore " + o.Dir + " from a backup; or, to begin with a new wallet, move that file away and run: archy reconcile"}
+		return o.lost(trace)
 	case !o.MayCreate:
 		return ErrNoWallet
 	}
 	return nil
+}
+
+func (o *opening) lost(trace string) error {
+	return &HumanError{"wallet-lost", fmt.Sprintf("lnd says that it has no wallet, but %s shows that it had one; none is made over it", trace),
+		"restore " + o.Dir + " from a backup; or, to begin with a new wallet, move that file away and run: archy reconcile"}
 }
 
 // seed is the stored one, or a new one that is stored now.

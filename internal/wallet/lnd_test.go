@@ -329,6 +329,7 @@ func TestNoWalletIsMade(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := newLND(t, "NON_EXISTING")
 			client := f.client()
+			client.Patience = 300 * time.Millisecond
 			c.setup(t, f, &client)
 			report, err := client.Ensure(t.Context())
 			var human *wallet.HumanError

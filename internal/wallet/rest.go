@@ -21,7 +21,10 @@ import (
 const (
 	connectLimit = 3 * time.Second
 	callLimit    = 15 * time.Second
-	maxAnswer    = 1 << 20
+	// keyLimit is for the calls that turn a password into a key: on purpose that is slow (scrypt), 22 s were seen on a
+	// machine with much else to do. To ask again meanwhile would disturb it.
+	keyLimit  = 90 * time.Second
+	maxAnswer = 1 << 20
 )
 
 // rest is LND's REST interface, spoken to only if it holds the certificate that lies on the disk.
@@ -39,7 +42,7 @@ func newREST(address string, cert *x509.Certificate) *rest {
 		}
 		return nil
 	}
-	return &rest{address, &http.Client{Timeout: callLimit, Transport: &http.Transport{
+	return &rest{address, &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       (&net.Dialer{Timeout: connectLimit}).DialContext,
 		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, VerifyConnection: pinned}, //nolint:gosec // pinned above
@@ -98,10 +101,14 @@ func (e *restError) again() bool {
 }
 
 func (r *rest) get(ctx context.Context, path string, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	return r.call(ctx, http.MethodGet, path, nil, answer)
 }
 
 func (r *rest) post(ctx context.Context, path string, question, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, keyLimit)
+	defer cancel()
 	return r.call(ctx, http.MethodPost, path, question, answer)
 }
 

@@ -39,7 +39,7 @@ func lnd(args []string) int {
 	if readFaults(dir).fail != 0 {
 		return srv.run()
 	}
-	if err := w.openWithFile(first(conf, "wallet-unlock-password-file", "")); err != nil {
+	if err := w.openWithFile(first(conf, "wallet-unlock-password-file", ""), first(conf, "wallet-unlock-allow-create", "false") == "true"); err != nil {
 		say("lnd: unable to unlock the wallet: %v", err)
 		return 1
 	}

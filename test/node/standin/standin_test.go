@@ -187,7 +187,7 @@ func TestFaultsFromEnvironmentAndFile(t *testing.T) {
 func TestLNDWallet(t *testing.T) {
 	dir := t.TempDir()
 	w := &wallet{dir: filepath.Join(dir, "mainnet")}
-	if err := w.create("password1"); err != nil || w.state() != "SERVER_ACTIVE" {
+	if err := w.create("password1", seed()); err != nil || w.state() != "SERVER_ACTIVE" {
 		t.Fatalf("create: %v, state %s", err, w.state())
 	}
 	again := &wallet{dir: w.dir}
@@ -201,7 +201,7 @@ func TestLNDWallet(t *testing.T) {
 	if err := os.WriteFile(file, []byte("password1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := again.openWithFile(file); err != nil || again.state() != "SERVER_ACTIVE" {
+	if err := again.openWithFile(file, false); err != nil || again.state() != "SERVER_ACTIVE" {
 		t.Errorf("the password file: %v, state %s", err, again.state())
 	}
 }
