@@ -51,7 +51,7 @@ func (c *connected) close() { c.Engine.close() }
 // pass puts a pass together from the node.
 func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 	store := c.secrets()
-	cli := podman.CLI{Runner: command.Exec{}, Pause: filepath.Join(c.Layout.Host(c.Layout.RuntimeDir), "libpod/tmp/pause.pid")}
+	cli := c.cliOfPodman()
 	prober := stage.Prober{Password: func() (secrets.Value, error) { return store.Read("bitcoin-rpc-password") }}
 	stages := func(ctx context.Context, a *reconcile.App) reconcile.Stage {
 		s := prober.Probe(ctx, a.ID, published(a))
@@ -68,6 +68,11 @@ func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 		Applier: reconcile.Applier{Engine: c.Engine, Units: c.Systemd, Disk: disk, Legacy: cli, Secrets: reconcile.SecretStore{Store: store},
 			Locks: c.Locks, Records: c.State, Mirrors: c.mirrors(), Stage: stages, AskHost: askHost, Now: time.Now, Options: o, Report: c.progress},
 	}
+}
+
+// cliOfPodman runs the podman commands that its API does not have.
+func (c *connected) cliOfPodman() podman.CLI {
+	return podman.CLI{Runner: command.Exec{}, Pause: filepath.Join(c.Layout.Host(c.Layout.RuntimeDir), "libpod/tmp/pause.pid")}
 }
 
 // published maps the ports of an app's container to those of the host.

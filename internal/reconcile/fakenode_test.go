@@ -748,7 +748,7 @@ func (m manager) Reload(context.Context) error {
 				s = &fakeService{Detail: systemd.Detail{Unit: systemd.Unit{Name: name, ActiveState: "inactive", SubState: "dead"}, Result: "success"}}
 				m.services[name] = s
 			}
-			s.LoadState, s.text = "loaded", text
+			s.LoadState, s.text, s.SourcePath = "loaded", text, m.layout.Unit(strings.TrimSuffix(name, ".service"))
 		}
 		return nil
 	})

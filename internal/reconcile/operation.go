@@ -41,6 +41,9 @@ const (
 	WriteRecord    Kind = "write record"
 	RemoveSecret   Kind = "remove secret"
 	MoveData       Kind = "move data"
+	RemoveNetwork  Kind = "remove network"
+	RemoveImage    Kind = "remove image"
+	Delete         Kind = "delete"
 	everyContainer      = "user manager"
 )
 
