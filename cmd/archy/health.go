@@ -27,13 +27,11 @@ stopped or not installed.`,
 }
 
 func runHealth(cmd *cobra.Command, names []string) error {
-	e, err := loadAhead(cmd)
+	e, ids, err := namedApps(cmd, names)
 	if err != nil {
 		return err
 	}
-	defer e.asked.close()
-	ids, err := e.appIDs(names)
-	if err != nil {
+	if err := e.readFacts(); err != nil {
 		return err
 	}
 	c, err := e.connect(cmd.Context())

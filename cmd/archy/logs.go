@@ -51,11 +51,7 @@ func (o *logsOptions) run(cmd *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
-	e, err := loadEnv(cmd)
-	if err != nil {
-		return err
-	}
-	ids, err := e.appIDs(names)
+	e, ids, err := namedApps(cmd, names)
 	if err != nil {
 		return err
 	}

@@ -39,14 +39,15 @@ const verbCodes = `Exit codes: 0 done, or there was nothing to do; 1 podman or t
 
 // run looks at the node, turns the request into a pass over the apps that it concerns, and makes it.
 func (o *verbOptions) run(cmd *cobra.Command, names []string) error {
-	e, err := loadEnv(cmd)
+	e, ids, err := namedApps(cmd, names)
 	if err != nil {
 		return err
 	}
-	if o.Apps, err = e.appIDs(names); err != nil {
+	o.Apps = ids
+	if err := e.requireSecrets(); err != nil {
 		return err
 	}
-	if err := e.requireSecrets(); err != nil {
+	if err := e.readFacts(); err != nil {
 		return err
 	}
 	e.warnFindings()
@@ -98,6 +99,18 @@ func (e *env) printVerb(r reconcile.Result) error {
 	shown := *e
 	shown.cli = &every
 	return shown.printResult(r)
+}
+
+// namedApps opens the node and finds the apps that a person named. What is no name of an app is told before the machine or
+// podman is asked anything.
+func namedApps(cmd *cobra.Command, names []string) (*env, []string, error) {
+	e, err := openNode(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	e.loadManifests()
+	ids, err := e.appIDs(names)
+	return e, ids, err
 }
 
 // appIDs turns what a person typed into app ids, each once. A path is no app.

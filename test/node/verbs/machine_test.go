@@ -25,6 +25,9 @@ const (
 	patience = 5 * time.Minute
 )
 
+// repository is the top of the checkout, from here.
+const repository = "../../.."
+
 // machine is a node with archy on it.
 type machine struct{ *node.Node }
 
@@ -187,7 +190,7 @@ func compile(path string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
 		"-tags=remote,containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper",
 		"-ldflags=-s -w -X main.version=verbs", "-o", path, "./cmd/archy")
-	cmd.Dir = "../../.."
+	cmd.Dir = repository
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build archy: %w\n%s", err, out)
