@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,7 +87,7 @@ func (o *verbOptions) pass(cmd *cobra.Command, c *connected) (reconcile.Result, 
 	pass.WaitLock = o.waitLock
 	result, err := pass.Run(cmd.Context())
 	var locked state.ErrLocked
-	if errors.As(err, &locked) && len(options.Stop) > 0 && !o.checkOnly {
+	if errors.As(err, &locked) && len(options.Stop) > 0 && strings.HasPrefix(filepath.Base(locked.Path), "app-") {
 		return result, &exitError{exitLocked, "locked", err, "the stop is written down: whatever is at work there, the next pass stops the app"}
 	}
 	result.Warnings = append(warnings, result.Warnings...)

@@ -27,21 +27,21 @@ func TestTheDayOfAnOwner(t *testing.T) {
 
 const fileBrowser = "docker.io/filebrowser/filebrowser:v2.27.0"
 
-// slowStop, incident 8: the app needs ten seconds to end, and has thirty.
+// slowStop, incident 8: the app needs fifteen seconds to end, podman would give it ten, and it has thirty.
 func slowStop(t *testing.T, n machine) {
-	fault := dataDir + "/filebrowser/files/standin.fault"
-	n.user(t, "echo STANDIN_STOP=10s > "+fault)
+	fault := dataDir + "/filebrowser/db/standin.fault"
+	n.sh(t, "echo STANDIN_STOP=15s > "+fault)
 	time.Sleep(2 * time.Second) // it reads the file again and again
 	a := n.verb(t, 0, "filebrowser", "stop", "filebrowser")
-	if a.Action != reconcile.Stopped || a.DurationMS < 9000 {
+	if a.Action != reconcile.Stopped || a.DurationMS < 15000 {
 		t.Errorf("%s after %d ms", a.Action, a.DurationMS)
 	}
-	n.user(t, "rm "+fault)
-	if n.Exists(dataDir + "/filebrowser/files/running") {
+	n.sh(t, "rm "+fault)
+	if n.Exists(dataDir + "/filebrowser/db/running") {
 		t.Error("it was killed before it had ended")
 	}
 	n.verb(t, 0, "filebrowser", "start", "filebrowser")
-	if n.Exists(dataDir + "/filebrowser/files/unclean") {
+	if n.Exists(dataDir + "/filebrowser/db/unclean") {
 		t.Error("the next start found traces of an unclean end")
 	}
 }
