@@ -16,6 +16,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/applog"
 	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
@@ -100,10 +101,12 @@ func (e *env) logSecrets() ([]string, error) {
 	var values []string
 	for _, s := range list {
 		v, err := store.Read(s.Name)
-		if err != nil {
-			return nil, fmt.Errorf("without secret %s nothing can be masked: %w", s.Name, err)
+		switch {
+		case err == nil:
+			values = append(values, v.Reveal())
+		case !secrets.IsMissing(err): // no app was given it by archy either
+			fmt.Fprintf(e.err, "warning: secret %s cannot be read and is not masked: %v\n", s.Name, err)
 		}
-		values = append(values, v.Reveal())
 	}
 	return values, nil
 }

@@ -114,6 +114,7 @@ var table = map[string]map[string]cell{
 
 // TestEachVerbOnEachState is the table: each verb on each app in each state, ARCHY_ROUNDS times.
 func TestEachVerbOnEachState(t *testing.T) {
+	t.Parallel()
 	count, apps := rounds(t)
 	n := fresh(t)
 	if err := n.Put("../e2e/testdata/legacy.sh", "/usr/local/bin/legacy.sh", 0o755); err != nil {

@@ -11,7 +11,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 )
 
-// TestTheDayOfAnOwner shares one node, one step after the other.
+// TestTheDayOfAnOwner shares one node, one step after the other. Most of both tests is waiting, so they run side by side.
 func TestTheDayOfAnOwner(t *testing.T) {
 	t.Parallel()
 	n := fresh(t)
@@ -22,6 +22,7 @@ func TestTheDayOfAnOwner(t *testing.T) {
 	t.Run("upgrade of a stopped app", func(t *testing.T) { upgradeStopped(t, n) })
 	t.Run("logs without secrets, a hundred thousand lines", func(t *testing.T) { longLog(t, n) })
 	t.Run("data go to the trash and come to an end there", func(t *testing.T) { purge(t, n) })
+	t.Run("prune removes what bears archy's mark and nobody needs", func(t *testing.T) { prune(t, n) })
 	t.Run("what was stopped and what was removed stay so over a reboot", func(t *testing.T) { reboot(t, n) })
 }
 
@@ -159,6 +160,41 @@ func purge(t *testing.T, n machine) {
 	}
 	if got := strings.TrimSpace(n.sh(t, "ls "+dataDir+"/state/trash")); got != "" {
 		t.Errorf("still in the trash: %s", got)
+	}
+}
+
+// prune: the image that did not come up, and a key that the app has no more.
+func prune(t *testing.T, n machine) {
+	n.sh(t, `sed -i 's/"at": "[^"]*"/"at": "2026-01-01T00:00:00Z"/' `+dataDir+`/state/images.json`)
+	n.user(t, "echo x | podman secret create --label io.archipelago.managed=true archy.filebrowser.OLD -; echo x | podman secret create archy.filebrowser.MINE -; podman network create mine")
+	before := n.user(t, "podman ps -aq --no-trunc; podman volume ls -q")
+	plan := n.archy(t, 0, "prune", "--check-only").Stdout
+	if now := n.user(t, "podman secret ls --format {{.Name}}"); !strings.Contains(now, "archy.filebrowser.OLD") {
+		t.Error("--check-only has removed something")
+	}
+	done := n.archy(t, 0, "prune").Stdout
+	if plan != done {
+		t.Errorf("planned\n%s\ndone\n%s", plan, done)
+	}
+	for _, want := range []string{fileBrowser + "-bad", "archy.filebrowser.OLD"} {
+		if !strings.Contains(done, want) {
+			t.Errorf("%s was not removed:\n%s", want, done)
+		}
+	}
+	images, secrets := n.user(t, "podman images --format '{{.Repository}}:{{.Tag}}'"), n.user(t, "podman secret ls --format {{.Name}}; podman network ls --format {{.Name}}")
+	if strings.Contains(images, "-bad") || !strings.Contains(images, fileBrowser+"-next") || !strings.Contains(images, fileBrowser+"\n") {
+		t.Errorf("images now:\n%s", images)
+	}
+	for _, kept := range []string{"archy.filebrowser.MINE", "archy.filebrowser.FB_PASSWORD", "mine", "archy-net"} {
+		if !strings.Contains(secrets, kept) {
+			t.Errorf("%s is gone", kept)
+		}
+	}
+	if after := n.user(t, "podman ps -aq --no-trunc; podman volume ls -q"); after != before {
+		t.Errorf("containers and volumes before\n%s\nnow\n%s", before, after)
+	}
+	if out := n.archy(t, 0, "prune").Stdout; out != "nothing to remove\n" {
+		t.Errorf("the second time:\n%s", out)
 	}
 }
 
