@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -137,12 +138,15 @@ func (noUnits) Units(context.Context, []string) (map[string]systemd.Unit, error)
 
 func (noUnits) Detail(context.Context, string) (systemd.Detail, error) { return systemd.Detail{}, nil }
 
-// completeApps offers the ids of the apps to the shell.
-func completeApps(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+// completeApps offers the ids of the apps to the shell, but for those that are there already. It reads the manifests and asks
+// nobody.
+func completeApps(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
 	e, err := openEnv(cmd)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	e.loadManifests()
-	return append(e.Set.Order(), sortedKeys[[]manifest.Finding](e.Set.Broken)...), cobra.ShellCompDirectiveNoFileComp
+	ids := append(e.Set.Order(), sortedKeys[[]manifest.Finding](e.Set.Broken)...)
+	ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(given, id) })
+	return ids, cobra.ShellCompDirectiveNoFileComp
 }

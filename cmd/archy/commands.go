@@ -4,7 +4,7 @@ import "github.com/spf13/cobra"
 
 // commands are all commands of the program.
 func (c *cli) commands() []*cobra.Command {
-	return []*cobra.Command{
+	return append(verbCmds(),
 		firstBootCmd(),
 		statusCmd(),
 		reconcileCmd(),
@@ -16,5 +16,5 @@ func (c *cli) commands() []*cobra.Command {
 		lndCmd(),
 		versionCmd(),
 		internalCmd(),
-	}
+	)
 }

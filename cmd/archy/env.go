@@ -47,8 +47,12 @@ func loadEnv(cmd *cobra.Command) (*env, error) {
 }
 
 // load reads the manifests and the facts.
-func (e *env) load() (err error) {
+func (e *env) load() error {
 	e.loadManifests()
+	return e.readFacts()
+}
+
+func (e *env) readFacts() (err error) {
 	e.Facts, err = node.ReadFacts(e.Layout, e.User)
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
@@ -70,12 +71,15 @@ func classify(err error) *exitError {
 		secret      secrets.Finding
 		human       *firstboot.HumanError
 		child       *firstboot.ChildError
+		refusal     *reconcile.Refusal
 	)
 	switch {
 	case errors.As(err, &exit):
 		return exit
 	case errors.As(err, &config):
 		return &exitError{exitUsage, "config", err, "the keys and their defaults are in docs/operations.md"}
+	case errors.As(err, &refusal):
+		return &exitError{exitUsage, "refused", err, refusal.Hint}
 	case errors.As(err, &locked):
 		return &exitError{exitLocked, "locked", err, "wait for it to end, or give --wait-lock a longer time"}
 	case errors.As(err, &volume):

@@ -53,7 +53,7 @@ func (c *connected) close() { c.Engine.close() }
 // pass puts a pass together from the node.
 func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 	store := c.secrets()
-	cli := podman.CLI{Runner: command.Exec{}, Pause: c.pauseFile()}
+	cli := c.cliOfPodman()
 	prober := stage.Prober{Password: func() (secrets.Value, error) { return store.Read("bitcoin-rpc-password") }}
 	stages := func(ctx context.Context, a *reconcile.App) reconcile.Stage {
 		s := prober.Probe(ctx, a.ID, published(a))
@@ -75,6 +75,11 @@ func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 // pauseFile holds the pid of the process that keeps podman's user namespace.
 func (e *env) pauseFile() string {
 	return filepath.Join(e.Layout.Host(e.Layout.RuntimeDir), "libpod/tmp/pause.pid")
+}
+
+// cliOfPodman runs the podman commands that its API does not have.
+func (c *connected) cliOfPodman() podman.CLI {
+	return podman.CLI{Runner: command.Exec{}, Pause: c.pauseFile()}
 }
 
 // published maps the ports of an app's container to those of the host.

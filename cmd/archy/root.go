@@ -78,9 +78,10 @@ func eachCommand(cmd *cobra.Command, f func(*cobra.Command)) {
 
 // Groups of commands in the help.
 const (
-	groupNode = "node"
-	groupApps = "apps"
-	groupTool = "tool"
+	groupDaily = "daily"
+	groupNode  = "node"
+	groupApps  = "apps"
+	groupTool  = "tool"
 )
 
 func (c *cli) rootCmd() *cobra.Command {
@@ -100,6 +101,7 @@ safe to call at any time: with nothing to do it changes nothing and says so.`,
 	}
 	onlyCommands(root)
 	root.AddGroup(
+		&cobra.Group{ID: groupDaily, Title: "Every day:"},
 		&cobra.Group{ID: groupNode, Title: "The node:"},
 		&cobra.Group{ID: groupApps, Title: "Apps and secrets:"},
 		&cobra.Group{ID: groupTool, Title: "The program:"},

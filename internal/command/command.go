@@ -30,6 +30,8 @@ type Cmd struct {
 	// Env is added to the environment of archy itself.
 	Env []string
 	Dir string
+	// Join lets Lines read stderr as well as stdout, in the order of writing.
+	Join bool
 	// Limit is the longest the program may take; zero means that the context alone decides.
 	Limit time.Duration
 }

@@ -41,3 +41,24 @@ func parseImage(text string) (imageRef, error) {
 	}
 	return ref, nil
 }
+
+// CheckReference says what is wrong with the reference of an image, which must name its registry and a tag or a digest, or
+// with a bare tag.
+func CheckReference(text string) error {
+	if !strings.ContainsAny(text, "/:@") {
+		if !matches(imageTagPattern, text) {
+			return errors.New("the tag is malformed")
+		}
+		return nil
+	}
+	ref, err := parseImage(text)
+	switch {
+	case err != nil:
+		return err
+	case ref.registry == "":
+		return errors.New("the registry is missing")
+	case ref.tag == "" && ref.digest == "":
+		return errors.New("neither a tag nor a digest is in it")
+	}
+	return nil
+}

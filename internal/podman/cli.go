@@ -95,6 +95,12 @@ func (c CLI) Rename(ctx context.Context, path, dest string) error {
 	return nil
 }
 
+// DeleteTree deletes a directory of mapped users with all that is in it, and nothing of another file system.
+func (c CLI) DeleteTree(ctx context.Context, path string) error {
+	_, err := c.Runner.Run(ctx, command.Cmd{Argv: []string{"podman", "unshare", "rm", "-rf", "--one-file-system", "--", path}, Limit: DefaultLimits().Build})
+	return err
+}
+
 // StartInScope starts a container that no unit owns, in a scope of its own, so that conmon and the port forwarder
 // outlive archy (incident 1).
 func (c CLI) StartInScope(ctx context.Context, name string) error {

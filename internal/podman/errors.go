@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -30,11 +31,12 @@ type APIError struct {
 
 func (e *APIError) Error() string { return e.Op + ": " + e.Message }
 
-// Is reports ErrNotFound for 404 and ErrConflict for 409.
+// Is reports ErrNotFound for 404 and ErrConflict for 409. A container that goes away while podman looks at it is not found
+// either, though podman answers 500.
 func (e *APIError) Is(target error) bool {
 	switch target {
 	case ErrNotFound:
-		return e.Status == http.StatusNotFound
+		return e.Status == http.StatusNotFound || e.Status == http.StatusInternalServerError && strings.HasSuffix(e.Message, "no such container")
 	case ErrConflict:
 		return e.Status == http.StatusConflict
 	}

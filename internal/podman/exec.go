@@ -125,11 +125,39 @@ func (c *Client) Logs(ctx context.Context, name string, n int) ([]string, error)
 // Healthcheck runs the container's check now and returns its health. A container without a check, or one that
 // does not run, is an ErrConflict.
 func (c *Client) Healthcheck(ctx context.Context, name string) (string, error) {
+	check, err := c.Check(ctx, name)
+	return check.Status, err
+}
+
+// Check is one run of a health check. Status is the container's health after it: podman calls a container healthy until
+// its check has failed as often in a row as it may, so Passed says more about this moment.
+type Check struct {
+	Status string
+	Passed bool
+	// Output is what the check printed.
+	Output string
+}
+
+// Check is Healthcheck with what came of this one run.
+func (c *Client) Check(ctx context.Context, name string) (Check, error) {
 	r := c.get("health check of container "+name, "/containers/%s/healthcheck", name)
 	r.limit = c.Limits.Exec
-	var result struct{ Status string }
-	err := c.call(ctx, r, &result)
-	return health(result.Status), err
+	var result struct {
+		Status string
+		Log    []struct {
+			ExitCode int
+			Output   string
+		}
+	}
+	if err := c.call(ctx, r, &result); err != nil {
+		return Check{}, err
+	}
+	check := Check{Status: health(result.Status)}
+	check.Passed = check.Status == HealthHealthy
+	if n := len(result.Log); n > 0 {
+		check.Passed, check.Output = result.Log[n-1].ExitCode == 0, strings.TrimSpace(result.Log[n-1].Output)
+	}
+	return check, nil
 }
 
 // demultiplex joins the frames of a stream: one byte 1 or 2 for stdout or stderr, three zero, four of length.

@@ -273,6 +273,9 @@ func newRun(x *Applier, w *World, plan Plan) *run {
 	}
 	for _, p := range plan.Apps {
 		c := &change{App: p.App, plan: p, result: initial(p, w.Now), history: p.History}
+		if p.Asked {
+			c.history.Close() // a command of the owner; what fails from here on counts anew
+		}
 		if p.Record != nil {
 			c.record = *p.Record
 		} else {
@@ -378,7 +381,7 @@ func (r *run) begin(ctx context.Context, c *change) error {
 		return err
 	}
 	c.lock = lock
-	if c.urged() {
+	if c.Force {
 		c.history.Close() // what fails from here on counts anew
 	}
 	if c.Want == WantRunning && c.plan.installs() && !c.New {

@@ -573,6 +573,14 @@ func (e engine) Networks(context.Context) ([]podman.Network, error) {
 	return slices.Collect(maps.Values(e.networks)), nil
 }
 
+func (e engine) RemoveNetwork(_ context.Context, name string) error {
+	return e.change("remove network "+name, func() error { delete(e.networks, name); return nil })
+}
+
+func (e engine) RemoveImage(_ context.Context, ref string) error {
+	return e.change("remove image "+ref, func() error { delete(e.images, ref); return nil })
+}
+
 func (e engine) CreateNetwork(_ context.Context, net podman.Network) error {
 	return e.change("create network "+net.Name, func() error {
 		e.mu.Lock()
@@ -771,7 +779,7 @@ func (m manager) Reload(context.Context) error {
 				s = &fakeService{Detail: systemd.Detail{Unit: systemd.Unit{Name: name, ActiveState: "inactive", SubState: "dead"}, Result: "success"}}
 				m.services[name] = s
 			}
-			s.LoadState, s.text = "loaded", text
+			s.LoadState, s.text, s.SourcePath = "loaded", text, m.layout.Unit(strings.TrimSuffix(name, ".service"))
 		}
 		return nil
 	})

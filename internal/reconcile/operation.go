@@ -42,6 +42,9 @@ const (
 	RemoveSecret   Kind = "remove secret"
 	MoveData       Kind = "move data"
 	OpenWallet     Kind = "wallet"
+	RemoveNetwork  Kind = "remove network"
+	RemoveImage    Kind = "remove image"
+	Delete         Kind = "delete"
 	everyContainer      = "user manager"
 )
 

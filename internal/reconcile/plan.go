@@ -512,7 +512,7 @@ func (p *planner) remove(a *App, v *Verdict) {
 		// First of all: whatever happens after this, the next pass goes on with the removal.
 		p.add(Operation{Kind: WriteRecord, App: a.ID, Object: "state/apps/" + a.ID + ".json", Cause: v.Cause})
 	}
-	if a.C == nil && a.Unit == nil && a.Service.ActiveState != "active" && !activating(a) {
+	if a.C == nil && a.Unit == nil && !a.ghost() && a.Service.ActiveState != "active" && !activating(a) {
 		p.dropSecrets(a, v)
 		return
 	}
@@ -522,6 +522,8 @@ func (p *planner) remove(a *App, v *Verdict) {
 	p.add(Operation{Kind: Stop, App: a.ID, Object: a.Container + ".service", Cause: v.Cause})
 	if a.Unit != nil {
 		p.add(Operation{Kind: RemoveUnit, App: a.ID, Object: a.Container + ".container", Cause: v.Cause})
+	}
+	if a.Unit != nil || a.ghost() {
 		p.add(Operation{Kind: Reload, App: a.ID, Object: everyContainer, Cause: "unit removed"})
 	}
 	if a.C != nil {

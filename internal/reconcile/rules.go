@@ -114,7 +114,7 @@ func gone(a *App, w *World, _ Options) *Verdict {
 	switch {
 	case a.Removing:
 		return takeAway(a, w)
-	case a.Want == WantNone || a.C == nil && a.Unit == nil:
+	case a.Want == WantNone || a.C == nil && a.Unit == nil && !a.ghost():
 		return nil // row 17: an app that is not installed makes no noise
 	case a.C == nil:
 		return act(rowOf(a, w), Removed, "absent", "removed by the owner, its unit is still there", stepRemove)

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"path"
 	"slices"
 	"strings"
 )
@@ -93,7 +94,7 @@ func takeAway(a *App, w *World) *Verdict {
 	const by = "removed by the owner"
 	v := act(rowOf(a, w), Removed, "absent", by)
 	switch {
-	case a.remembered() || a.C != nil || a.Unit != nil || len(a.podmanSecrets(w)) > 0:
+	case a.remembered() || a.C != nil || a.Unit != nil || a.ghost() || len(a.podmanSecrets(w)) > 0:
 		v.Steps = append(v.Steps, stepRemove)
 	case len(a.Data) == 0:
 		return &Verdict{Row: rowOf(a, w), Action: NoOp, State: "absent", Cause: cause("not installed", a.sharedNote()), Class: ClassOK}
@@ -103,6 +104,11 @@ func takeAway(a *App, w *World) *Verdict {
 	}
 	v.Cause = cause(v.Cause, a.sharedNote())
 	return v
+}
+
+// ghost tells that systemd still has the service of a unit that is gone: a removal was cut off before its daemon-reload.
+func (a *App) ghost() bool {
+	return a.Unit == nil && a.Service.LoadState == "loaded" && path.Base(a.Service.SourcePath) == a.Container+".container"
 }
 
 func (a *App) sharedNote() string {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,9 +18,6 @@ import (
 
 // trashTime is the form of the time in the name of something in the trash.
 const trashTime = "20060102T150405Z"
-
-// trashName is the name of something in the trash: what it was called, and since when it is there.
-var trashName = regexp.MustCompile(`^(.+)-([0-9]{8}T[0-9]{6}Z)$`)
 
 // trashOf is where a directory of an app goes: its name, told apart by the time.
 func trashOf(dir string, now time.Time) string {

@@ -161,6 +161,8 @@ func upgradeNote(a *App) string {
 
 func newCause(a *App) string {
 	switch a.By {
+	case "install":
+		return "install asked for"
 	case "dependency":
 		return "needed by another app"
 	case "companion":

@@ -1,8 +1,10 @@
 #!/bin/bash
 # Makes ten containers the way the scripts of older releases did: plain `podman run`, passwords in the environment, no
 # labels, no limits, other ports and grace than the manifests have. The build contexts of the three pages are expected
-# below /opt/archipelago/docker.
+# below /opt/archipelago/docker. With names as arguments only these are made.
 set -euo pipefail
+only=" $* "
+chosen() { [ "$only" = "  " ] || [[ "$only" == *" $1 "* ]]; }
 D=/var/lib/archipelago
 secret() { cat "$D/secrets/$1"; }
 RPC=$(secret bitcoin-rpc-password)
@@ -52,6 +54,7 @@ EOF
 run() {
 	local name=$1
 	shift
+	chosen "$name" || return 0
 	podman container exists "$name" || podman run -q -d --name "$name" --restart unless-stopped "$@" >/dev/null
 	echo "$name is there"
 }
@@ -83,6 +86,7 @@ run filebrowser -p 8083:80 --user 0:0 -v $D/filebrowser/files:/srv -v $D/filebro
 	-e FB_PORT=80 -e FB_ADDRESS=0.0.0.0 -e FB_ROOT=/srv -e FB_DATABASE=/database/filebrowser.db -e FB_USERNAME=admin \
 	-e FB_PASSWORD="$(secret filebrowser-admin-hash)" docker.io/filebrowser/filebrowser:v2.27.0
 for ui in bitcoin-ui lnd-ui electrs-ui; do
+	chosen "archy-$ui" || continue
 	podman image exists localhost/$ui:latest || podman build -q -t localhost/$ui:latest /opt/archipelago/docker/$ui >/dev/null
 done
 run archy-bitcoin-ui --network host -v $D/bitcoin-ui/nginx.conf:/etc/nginx/conf.d/default.conf:ro localhost/bitcoin-ui:latest

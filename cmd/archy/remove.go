@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+)
+
+func removeCmd() *cobra.Command {
+	o := verbOptions{Request: reconcile.Request{Verb: reconcile.VerbRemove}}
+	var confirmed []string
+	cmd := verbCmd(&o, "remove APP...", "take apps away; their data and secrets stay",
+		`remove takes an app's unit, container and podman secrets away, and remembers that it was
+removed. It refuses while installed apps need it. Its data and secret files stay.
+
+With --purge-data the app's directories move to the trash, state/trash in the data directory,
+where archy prune deletes them after 7 days. Each name must be repeated with --confirm; on a
+terminal it is asked for.`,
+		`  archy remove grafana
+  archy remove grafana --purge-data --confirm grafana`)
+	f := cmd.Flags()
+	f.BoolVar(&o.Cascade, "cascade", false, "remove the apps that need them too")
+	f.BoolVar(&o.Purge, "purge-data", false, "move the data of the named apps to the trash")
+	f.StringArrayVar(&confirmed, "confirm", nil, "the `APP` whose data are meant (repeatable)")
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		if o.Purge && !o.checkOnly {
+			if err := confirmPurge(cliOf(cmd), names, confirmed); err != nil {
+				return err
+			}
+		}
+		return o.run(cmd, names)
+	}
+	return cmd
+}
+
+// confirmPurge wants the name of each app once more before its data move.
+func confirmPurge(c *cli, names, confirmed []string) error {
+	for _, name := range confirmed {
+		if !slices.Contains(names, name) {
+			return usage("", "--confirm %s: that app is not to be removed", name)
+		}
+	}
+	typed := bufio.NewReader(os.Stdin)
+	for _, name := range names {
+		if slices.Contains(confirmed, name) {
+			continue
+		}
+		if c.json || !term.IsTerminal(int(os.Stdin.Fd())) {
+			return usage("archy remove "+name+" --purge-data --confirm "+name, "the data of %s are moved only with --confirm %s", name, name)
+		}
+		if err := askName(typed, c.err, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// askName asks a person to type the name of the app.
+func askName(in *bufio.Reader, out io.Writer, name string) error {
+	fmt.Fprintf(out, "The data of %s will be moved to the trash and deleted after 7 days.\nType its name to go on: ", name)
+	line, err := in.ReadString('\n')
+	if err != nil && line == "" {
+		return usage("", "nothing was typed; nothing was changed")
+	}
+	if strings.TrimSpace(line) != name {
+		return usage("", "%q is not %s; nothing was changed", strings.TrimSpace(line), name)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+	"git.tx1138.com/lfg2025/archy/internal/state"
+)
+
+// verbOptions are the flags that every verb has which changes something.
+type verbOptions struct {
+	reconcile.Request
+	checkOnly bool
+	waitLock  time.Duration
+}
+
+// verbCmd makes the command of a verb; the caller adds its own flags.
+func verbCmd(o *verbOptions, use, short, long, example string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, GroupID: groupDaily, Short: short, Long: long + "\n\n" + verbCodes, Example: example,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeApps,
+		RunE:              func(cmd *cobra.Command, names []string) error { return o.run(cmd, names) },
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.checkOnly, "check-only", false, "print the plan and change nothing")
+	f.BoolVar(&o.checkOnly, "dry-run", false, "the same as --check-only")
+	f.DurationVar(&o.waitLock, "wait-lock", 30*time.Second, "how long to wait for another run")
+	return cmd
+}
+
+const verbCodes = `Exit codes: 0 done, or there was nothing to do; 1 podman or the user bus cannot be asked;
+2 a request that cannot be meant, nothing was done; 3 an app failed, the others were done;
+5 another run is at work on an app; 6 a person must decide; 130 interrupted.`
+
+// run looks at the node, turns the request into a pass over the apps that it concerns, and makes it.
+func (o *verbOptions) run(cmd *cobra.Command, names []string) error {
+	e, ids, err := namedApps(cmd, names)
+	if err != nil {
+		return err
+	}
+	o.Apps = ids
+	if err := e.requireSecrets(); err != nil {
+		return err
+	}
+	if err := e.readFacts(); err != nil {
+		return err
+	}
+	e.warnFindings()
+	c, err := e.connect(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	result, err := o.pass(cmd, c)
+	if err != nil {
+		return err
+	}
+	if err := e.printVerb(result); err != nil {
+		return err
+	}
+	return exitCode(result.ExitCode)
+}
+
+func (o *verbOptions) pass(cmd *cobra.Command, c *connected) (reconcile.Result, error) {
+	look := c.pass(reconcile.Options{CheckOnly: true})
+	w, err := look.Observer.Observe(cmd.Context())
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	options, warnings, err := o.Request.Options(w)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if len(options.Only) == 0 {
+		return reconcile.Result{Schema: 1, Version: version, StartedAt: w.Now.UTC(), CheckOnly: o.checkOnly, Apps: []reconcile.AppResult{},
+			Podman: reconcile.PodmanState{Reachable: true, State: "ok"}, Unknown: []string{}, Orphans: []string{}, Warnings: warnings}, nil
+	}
+	options.CheckOnly = o.checkOnly
+	pass := c.pass(options)
+	pass.WaitLock = o.waitLock
+	result, err := pass.Run(cmd.Context())
+	var locked state.ErrLocked
+	if errors.As(err, &locked) && len(options.Stop) > 0 && strings.HasPrefix(filepath.Base(locked.Path), "app-") {
+		return result, &exitError{exitLocked, "locked", err, "the stop is written down: whatever is at work there, the next pass stops the app"}
+	}
+	result.Warnings = append(warnings, result.Warnings...)
+	return result, err
+}
+
+// printVerb is printResult with a line for every app, because each was asked for by name.
+func (e *env) printVerb(r reconcile.Result) error {
+	every := *e.cli
+	every.verbose = true
+	shown := *e
+	shown.cli = &every
+	return shown.printResult(r)
+}
+
+// namedApps opens the node and finds the apps that a person named. What is no name of an app is told before the machine or
+// podman is asked anything.
+func namedApps(cmd *cobra.Command, names []string) (*env, []string, error) {
+	e, err := openNode(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	e.loadManifests()
+	ids, err := e.appIDs(names)
+	return e, ids, err
+}
+
+// appIDs turns what a person typed into app ids, each once. A path is no app.
+func (e *env) appIDs(names []string) ([]string, error) {
+	ids, err := e.ids(names)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
+}

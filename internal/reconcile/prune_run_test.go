@@ -1,0 +1,101 @@
+package reconcile
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/spec"
+	"git.tx1138.com/lfg2025/archy/internal/state"
+)
+
+func (n *fakeNode) pruner() Pruner {
+	pass := n.passOf()
+	return Pruner{Observer: pass.Observer, Engine: engine{n}, Units: manager{n}, State: n.store, Layout: n.layout, Locks: n.locks,
+		DeleteTree: func(_ context.Context, path string) error {
+			return n.change("delete "+path, func() error { return os.RemoveAll(path) })
+		}}
+}
+
+// littered is a node on which an app was removed whose manifest is gone too, and which has an image from long ago.
+func littered(t *testing.T) *fakeNode {
+	n := fiveRunning(t)
+	n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"solo"}})
+	unit := n.unitText("web")
+	if err := os.WriteFile(n.layout.Host(n.layout.Unit("solo")), []byte(strings.ReplaceAll(unit, "web", "solo")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	apps := five()
+	delete(apps, "solo")
+	n.load(apps)
+	n.secrets["archy.solo.KEY"] = fakeSecret{Secret: podman.Secret{Name: "archy.solo.KEY", Labels: map[string]string{spec.LabelManaged: "true"}}}
+	old := state.Image{Ref: "docker.io/example/web:v0.9", ID: "old", At: n.peek().Add(-8 * 24 * time.Hour)}
+	n.images[old.Ref] = podman.Image{ID: old.ID}
+	if err := n.store.AddImage(old); err != nil {
+		t.Fatal(err)
+	}
+	trash := n.layout.Host(n.layout.State("trash", "solo-20200101T000000Z"))
+	if err := os.MkdirAll(trash, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	n.calls = nil
+	return n
+}
+
+func (n *fakeNode) unitText(id string) string {
+	text, err := os.ReadFile(n.layout.Host(n.layout.Unit(id)))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestPruneRemovesWhatItLists(t *testing.T) {
+	n := littered(t)
+	listed, err := n.pruner().Run(t.Context(), true)
+	if err != nil || len(n.calls) > 0 {
+		t.Fatalf("%v, calls %q", err, n.calls)
+	}
+	removed, err := n.pruner().Run(t.Context(), false)
+	if err != nil || len(removed) != len(listed) {
+		t.Fatalf("listed %v, removed %v, %v", listed, removed, err)
+	}
+	trash := n.layout.Host(n.layout.State("trash", "solo-20200101T000000Z"))
+	equal(t, "calls", strings.Join(n.calls, "\n"), lines("stop solo.service", "remove secret archy.solo.KEY", "remove image docker.io/example/web:v0.9", "delete "+trash, "reload"))
+	if _, err := os.Stat(n.layout.Host(n.layout.Unit("solo"))); err == nil {
+		t.Error("the unit is still there")
+	}
+	if l, err := n.store.ReadLedger(); err != nil || slices.ContainsFunc(l.Images, func(i state.Image) bool { return strings.HasSuffix(i.Ref, ":v0.9") }) {
+		t.Errorf("the ledger still has the image: %+v, %v", l, err)
+	}
+	if again, err := n.pruner().Run(t.Context(), false); err != nil || len(again) > 0 {
+		t.Errorf("the second time: %v, %v", again, err)
+	}
+	n.converged()
+}
+
+// What is at work on an app keeps prune from it, and what cannot be removed does not keep it from the rest.
+func TestPruneLeavesAnAppThatIsBusy(t *testing.T) {
+	n := littered(t)
+	lock, err := n.locks.App(t.Context(), "solo", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	removed, err := n.pruner().Run(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range removed {
+		if (p.Error != "") != (p.App == "solo") {
+			t.Errorf("%+v", p)
+		}
+	}
+	if _, ok := n.secrets["archy.solo.KEY"]; !ok {
+		t.Error("the secret of a busy app was removed")
+	}
+}
