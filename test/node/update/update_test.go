@@ -49,6 +49,9 @@ func TestGoodUpdate(t *testing.T) {
 		if res := m.Root(t.Context(), "archy", "update", "rollback", "--yes", "--json"); res.Code != 6 || !strings.Contains(res.Stdout, "web-ui.bak: no such file") {
 			t.Errorf("a second time: %d %s%s", res.Code, res.Stdout, res.Stderr)
 		}
+		if res := m.Root(t.Context(), "archy", "update", "mark", "--old", "1.0.0", "--new", "2.0.0"); res.Code != 1 || !strings.Contains(res.Stderr, "web-ui.bak: no such file") {
+			t.Errorf("marked without a backup: %d %s%s", res.Code, res.Stdout, res.Stderr)
+		}
 	})
 	t.Run("is root's to mark", func(t *testing.T) {
 		for _, args := range [][]string{{"mark", "--old", "1.0.0", "--new", "2.0.0"}, {"verify"}, {"rollback", "--yes"}} {
@@ -90,6 +93,9 @@ func (m *machine) strict(t *testing.T) {
 	}
 	if res := mark("-p", "ReadWritePaths=/var/lib/archipelago /run/archy"); res.Code != 0 {
 		t.Errorf("with: %d %s%s", res.Code, res.Stdout, res.Stderr)
+	}
+	if res := mark("-p", "ReadWritePaths=/var/lib/archipelago /run/archy"); res.Code != 5 || !strings.Contains(res.Stderr, "an update to 2.0.3 is") {
+		t.Errorf("a second time: %d %s%s", res.Code, res.Stdout, res.Stderr)
 	}
 	m.sh(t, "systemctl restart archipelago.service")
 	m.verdict(t, "2.0.3", update.Committed)
