@@ -36,7 +36,7 @@ answers; 6: it could not be brought back, see archy update status.`,
 			return e.printUpdate(r, verdictCode(r.Marker, exitPartial))
 		},
 	}
-	cmd.Flags().DurationVar(&wait, "wait-lock", 3*time.Minute, "how long to wait for another run")
+	cmd.Flags().DurationVar(&wait, "wait-lock", 2*time.Minute, "how long to wait for another run")
 	return cmd
 }
 

@@ -32,6 +32,9 @@ ln -s /proc/self/fd/1 "$R/dev/stdout"
 ln -s /proc/self/fd/2 "$R/dev/stderr"
 mount -t tmpfs -o mode=755 tmpfs "$R/run"
 mount -t tmpfs -o mode=1777 tmpfs "$R/tmp"
+# each boot has an id of its own, as on a machine; the kernel's is that of the machine around
+cat /proc/sys/kernel/random/uuid >"$R/run/boot-id"
+mount --bind "$R/run/boot-id" "$R/proc/sys/kernel/random/boot_id"
 cd "$R"
 pivot_root . .old
 umount -l /.old
