@@ -61,7 +61,7 @@ Exit codes: 0 unpacked, 1 findings or a failed write, 2 usage or a file that can
 func extractFailed(err error, r release.Report) error {
 	failed := unreadable(err).(*exitError)
 	if failed.Code == exitUsage && r.File != "" {
-		return &exitError{exitFailed, "extract", err, "there is no directory; nothing else was changed"}
+		return &exitError{exitFailed, "extract", err, "name a directory that is not there yet; nothing was unpacked"}
 	}
 	return failed
 }

@@ -25,7 +25,7 @@ func (r Rules) Extract(ctx context.Context, file, dir string) (Report, error) {
 	}
 	defer f.Close()
 	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return Report{}, fmt.Errorf("%s is there already", dir)
+		return Report{File: file}, fmt.Errorf("%s is there already", dir)
 	}
 	first, err := r.Verify(ctx, f, size, file)
 	if err != nil || !first.OK {
