@@ -26,7 +26,7 @@ their digests. What ships is what a check of the finished archive found nothing 
 with: create runs it, and verify-tarball is the same check as one line of a CI job.`,
 	}
 	onlyCommands(cmd)
-	cmd.AddCommand(releaseVerifyTarballCmd(), releaseVerifyCmd(), releaseKeygenCmd(), releaseSignCmd())
+	cmd.AddCommand(releaseCreateCmd(), releaseVerifyTarballCmd(), releaseVerifyCmd(), releaseExtractCmd(), releaseKeygenCmd(), releaseSignCmd(), releaseMirrorsCmd())
 	return cmd
 }
 

@@ -160,23 +160,33 @@ func (r Release) open(found *Findings, name string) (f *os.File, size int64, ok 
 }
 
 func (r Release) checkBackend(ctx context.Context, found *Findings, c *Component) error {
-	f, size, ok := r.open(found, c.Name)
+	f, _, ok := r.open(found, c.Name)
 	if !ok {
 		return nil
+	}
+	defer f.Close()
+	if err := checkBinary(f.Name(), r.Target, false); err != nil {
+		found.Add(Binary, c.Name, bare(err).Error(), "")
+	}
+	return checkBlob(ctx, found, f.Name(), c)
+}
+
+// checkBlob compares size and digest of a file with a component.
+func checkBlob(ctx context.Context, found *Findings, path string, c *Component) error {
+	f, size, err := openRegular(path)
+	if err != nil {
+		return err
 	}
 	defer f.Close()
 	if size != c.SizeBytes {
 		found.Addf(SizeMismatch, c.Name, fmt.Sprint(c.SizeBytes), "%d bytes", size)
 	}
-	raw := &source{ctx: ctx, in: f, sum: sha256.New()}
-	if _, err := io.Copy(io.Discard, raw); err != nil {
+	to := newTally(io.Discard)
+	if _, err := io.Copy(to, &interruptible{ctx, f}); err != nil {
 		return err
 	}
-	if sum := hex.EncodeToString(raw.sum.Sum(nil)); sum != c.SHA256 {
+	if sum := digest(to.sum); sum != c.SHA256 {
 		found.Add(SHA256Mismatch, c.Name, sum, c.SHA256)
-	}
-	if err := checkBinary(f.Name(), r.Target, false); err != nil {
-		found.Add(Binary, c.Name, bare(err).Error(), "")
 	}
 	return nil
 }
