@@ -577,10 +577,6 @@ func (e engine) RemoveNetwork(_ context.Context, name string) error {
 	return e.change("remove network "+name, func() error { delete(e.networks, name); return nil })
 }
 
-func (e engine) RemoveImage(_ context.Context, ref string) error {
-	return e.change("remove image "+ref, func() error { delete(e.images, ref); return nil })
-}
-
 func (e engine) CreateNetwork(_ context.Context, net podman.Network) error {
 	return e.change("create network "+net.Name, func() error {
 		e.mu.Lock()
