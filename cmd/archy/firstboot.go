@@ -347,7 +347,7 @@ func (c *cli) console(lines ...string) {
 	if c.width() > 0 {
 		return
 	}
-	f, err := os.OpenFile("/dev/console", os.O_WRONLY|os.O_APPEND, 0)
+	f, err := os.OpenFile("/dev/console", os.O_WRONLY|os.O_APPEND|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return
 	}
