@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -232,6 +234,8 @@ func (o *firstBootOptions) boot(cmd *cobra.Command, e *env, h *firstboot.Host) e
 	if err != nil {
 		return err
 	}
+	// Whoever watches may go: a pipe that nobody reads any more does not end a first boot.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	began := time.Now()
 	view := e.bootView(r.Selection)
 	r.Report = view.event
@@ -343,7 +347,7 @@ func (c *cli) console(lines ...string) {
 	if c.width() > 0 {
 		return
 	}
-	f, err := os.OpenFile("/dev/console", os.O_WRONLY|os.O_APPEND, 0)
+	f, err := os.OpenFile("/dev/console", os.O_WRONLY|os.O_APPEND|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return
 	}

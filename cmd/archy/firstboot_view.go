@@ -158,7 +158,11 @@ func (v *liveView) event(ev firstboot.Event) {
 	case firstboot.StepEvent:
 		v.doing = ev.Text
 	case firstboot.NoteEvent:
-		v.notes = append(v.notes, strings.TrimPrefix(said(ev), ": "))
+		mark := "  "
+		if ev.Error != "" {
+			mark = "! "
+		}
+		v.notes = append(v.notes, mark+strings.TrimPrefix(said(ev), ": "))
 	}
 	v.draw()
 }
@@ -207,11 +211,7 @@ func (v *liveView) picture(now time.Time, most int) []string {
 		cut := max(room-1, 0)
 		apps = append(apps[:cut], fmt.Sprintf("  and %d more", len(apps)-cut))
 	}
-	lines = append(lines, apps...)
-	for _, n := range notes {
-		lines = append(lines, "! "+n)
-	}
-	return lines
+	return slices.Concat(lines, apps, notes)
 }
 
 const barWidth = 24

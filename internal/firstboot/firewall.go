@@ -62,7 +62,7 @@ func (h *Host) ufw(args ...string) func(context.Context) error {
 
 // wantedRules are the rules of this node, each packet's once.
 func (h *Host) wantedRules() (rules []Rule) {
-	all := baseRules(h.Config)
+	all := BaseRules(h.Config)
 	for _, id := range h.installed() {
 		all = append(all, AppRules(h.Set.Apps[id])...)
 	}

@@ -54,7 +54,7 @@ func (r *Runner) begin() {
 	if err != nil {
 		r.note("", fmt.Sprintf("how far the run before came cannot be read: %v", err))
 	}
-	r.report(Event{Kind: RunEvent, Text: fmt.Sprintf("first boot, profile %s: %d apps", r.Selection.Profile, len(r.Selection.Apps))})
+	r.report(Event{Kind: RunEvent, Text: fmt.Sprintf("first boot, profile %s: %s", r.Selection.Profile, strings.Join(r.Selection.Apps, ", "))})
 	if step := before.Unfinished(); found && step != "" {
 		r.note("resuming after an interrupted run at step "+step, "")
 	} else if found && before.Result == ResultFailed {

@@ -123,8 +123,8 @@ var privateRanges = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "1
 // closedPorts listen for the node's own apps and are never opened.
 var closedPorts = map[int]bool{8332: true, 28332: true, 28333: true}
 
-// baseRules are the firewall's rules of every node.
-func baseRules(cfg node.Config) []Rule {
+// BaseRules are the firewall's rules of every node.
+func BaseRules(cfg node.Config) []Rule {
 	rules := []Rule{
 		{Proto: "tcp", Port: 22, Comment: commentPrefix + "ssh"},
 		{Proto: "tcp", Port: 80, Comment: commentPrefix + "http"},

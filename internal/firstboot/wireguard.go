@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"os"
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
 )

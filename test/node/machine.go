@@ -23,8 +23,8 @@ import (
 //go:embed boot.sh
 var bootScript string
 
-// bootTimeout is far above the second that a boot takes: the machine may be busy.
-const bootTimeout = 60 * time.Second
+// bootTimeout is far above the second that a boot takes: the machine may be busy, and a first boot is part of the boot.
+const bootTimeout = 5 * time.Minute
 
 // machine is one power-on of a node: a PID 1 with everything below it.
 type machine struct {
