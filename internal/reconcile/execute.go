@@ -296,20 +296,43 @@ func (r *run) start(ctx context.Context, c *change, op Operation) error {
 	if err := r.install(c); err != nil {
 		return err
 	}
-	if err := r.bringUp(ctx, c, op.Kind == Restart || op.Kind == Replace); err != nil {
+	limit := unitLimit(c)
+	if c.Spec.Unit.NotifyHealthy {
+		limit = min(limit, op.Gate.Limit) // its start is its gate
+	}
+	err := r.bringUpWithin(ctx, c, op.Kind == Restart || op.Kind == Replace, limit)
+	var job *systemd.JobError
+	switch {
+	case errors.As(err, &job) && job.Result == systemd.ResultLimit && job.Detail.ActiveState == "activating":
+		return r.stillStarting(ctx, c, limit)
+	case err != nil:
 		return r.startFailed(ctx, c, err)
 	}
 	return r.pass(ctx, c, op)
 }
 
+// stillStarting: an app that lives and is not up in time has not failed. What needs it waits.
+func (r *run) stillStarting(ctx context.Context, c *change, limit time.Duration) error {
+	c.result.Class, c.result.Cause = ClassWaiting, cause(c.result.Cause, "still starting after "+limit.String())
+	return r.succeeded(ctx, c)
+}
+
 // bringUp runs the start job of the service.
 func (r *run) bringUp(ctx context.Context, c *change, restart bool) error {
+	return r.bringUpWithin(ctx, c, restart, unitLimit(c))
+}
+
+// unitLimit is how long systemd may take for a start.
+func unitLimit(c *change) time.Duration {
+	return time.Duration(c.Spec.Unit.TimeoutStart)*time.Second + 15*time.Second
+}
+
+func (r *run) bringUpWithin(ctx context.Context, c *change, restart bool, limit time.Duration) error {
 	service := c.Container + ".service"
 	if err := r.Units.ResetFailed(ctx, service); err != nil && !errors.Is(err, systemd.ErrNoUnit) {
 		return err
 	}
 	c.changed, c.started = true, r.Now()
-	limit := time.Duration(c.Spec.Unit.TimeoutStart)*time.Second + 15*time.Second
 	if restart {
 		return r.Units.Restart(ctx, service, limit+r.stopLimit(c))
 	}
@@ -337,8 +360,7 @@ func (r *run) pass(ctx context.Context, c *change, op Operation) error {
 		if c.New && c.Tier != 1 && c.Tier != 2 {
 			return r.startFailed(ctx, c, fmt.Errorf("not healthy within %s", op.Gate.Limit))
 		}
-		c.result.Class, c.result.Cause = ClassWaiting, cause(c.result.Cause, "still starting after "+op.Gate.Limit.String())
-		return r.succeeded(ctx, c)
+		return r.stillStarting(ctx, c, op.Gate.Limit)
 	}
 	return r.succeeded(ctx, c)
 }

@@ -74,8 +74,8 @@ func (r *run) forgetFailure(ctx context.Context, c *change) error {
 	return r.Units.ResetFailed(ctx, c.Container+".service")
 }
 
-// stillStarting tells that a needed app may still get ready by itself.
-func (r *run) stillStarting(ctx context.Context, d *App) bool {
+// onItsWay tells that a needed app may still get ready by itself.
+func (r *run) onItsWay(ctx context.Context, d *App) bool {
 	got, err := r.Engine.Inspect(ctx, d.Container)
 	if err != nil || !got.State.Running {
 		return false
@@ -89,7 +89,7 @@ func (r *run) awaitNeed(ctx context.Context, d *App, condition string) (ok bool,
 	deadline := r.Now().Add(r.Options.Await)
 	for {
 		ok, st = r.nowSatisfied(ctx, d, condition)
-		if ok || r.Options.Await == 0 || !r.Now().Before(deadline) || !r.stillStarting(ctx, d) {
+		if ok || r.Options.Await == 0 || !r.Now().Before(deadline) || !r.onItsWay(ctx, d) {
 			return ok, st
 		}
 		if !sleep(r.ending, max(r.timing.Poll, time.Millisecond)) {

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/systemd"
 )
 
 // test that a part keeps the order of what is left, also through what is left out
@@ -49,5 +51,43 @@ func TestTakenSubnetMovesToTheNext(t *testing.T) {
 	}
 	if got, want := strings.Join(e.asked, ", "), "10.89.0.0/24 10.89.0.1, 10.89.2.0/24 10.89.2.1, 10.89.3.0/24 10.89.3.1"; got != want {
 		t.Errorf("asked for %s, want %s", got, want)
+	}
+}
+
+// slowStart is a systemd in which a start that waits for the first good check is not over in time.
+type slowStart struct {
+	manager
+	limits map[string]time.Duration
+}
+
+func (s slowStart) Start(ctx context.Context, name string, limit time.Duration) error {
+	s.limits[name] = limit
+	if err := s.manager.Start(ctx, name, limit); err != nil || name != "pgdb.service" {
+		return err
+	}
+	e := &systemd.JobError{Verb: "start", Unit: name, Result: systemd.ResultLimit, Limit: limit}
+	e.Detail.ActiveState = "activating"
+	return e
+}
+
+// test that a database that lives and is not healthy in time has not failed, and is waited for no longer than its gate
+func TestDatabaseThatStartsSlowly(t *testing.T) {
+	n := newNode(t, five()).firstBootDone()
+	n.behave["docker.io/example/pgdb:v1.0"] = behaviour{sick: true}
+	p := n.passOf()
+	units := slowStart{manager{n}, map[string]time.Duration{}}
+	p.Applier.Units = units
+	r, err := p.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := n.result(r, "pgdb"); got.Class != ClassWaiting || !strings.Contains(got.Cause, "still starting after 3m0s") {
+		t.Errorf("pgdb: %+v", got)
+	}
+	if got := n.result(r, "api"); got.Class != ClassWaiting || !strings.Contains(got.Cause, "dependency pgdb") {
+		t.Errorf("api: %+v", got)
+	}
+	if units.limits["pgdb.service"] != 3*time.Minute || units.limits["solo.service"] != 135*time.Second {
+		t.Errorf("limits %v", units.limits)
 	}
 }

@@ -3,6 +3,8 @@ package registry
 import (
 	"fmt"
 	"io/fs"
+	"path"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -153,17 +155,26 @@ var filebrowser = recipe{
 	alpine:   true,
 }
 
+// toolPorts are those that a health tool asks: the servers publish none on the host.
+var toolPorts = map[string]string{"pg_isready": "5432", "redis-cli": "6379"}
+
 // generic listens on the app's ports, keeps its data in the app's first volume, and has every health tool.
 func generic(w Wanted) recipe {
+	ports := w.Ports
+	for _, program := range w.Programs {
+		if port := toolPorts[path.Base(program)]; port != "" && !slices.Contains(ports, port) {
+			ports = append(slices.Clone(ports), port)
+		}
+	}
 	r := recipe{
 		config: v1.Config{
 			Entrypoint: []string{"server"}, ExposedPorts: set{},
-			Env: []string{"STANDIN_NAME=" + w.Name, "STANDIN_PORTS=" + strings.Join(w.Ports, ","), "STANDIN_DATA=" + w.Data},
+			Env: []string{"STANDIN_NAME=" + w.Name, "STANDIN_PORTS=" + strings.Join(ports, ","), "STANDIN_DATA=" + w.Data},
 		},
 		standins: []string{"/usr/local/bin/server", "/usr/bin/bash", "/usr/bin/curl", "/usr/bin/pg_isready", "/usr/bin/redis-cli"},
 		alpine:   true,
 	}
-	for _, p := range w.Ports {
+	for _, p := range ports {
 		if !strings.Contains(p, "/") {
 			p += "/tcp"
 		}
