@@ -168,30 +168,39 @@ func walletCause(a *App) string {
 	return "the wallet is locked"
 }
 
-// openWallet does what the wallet needs, and tells. bitcoin's is never a failure; LND's is one of the app.
+// openWallet does what the wallet needs, and tells. bitcoin's is never a failure; LND's is one of the app. A pass that is to
+// end does not wait for it: the wallet of a pass that was killed is taken up by the next.
 func (r *run) openWallet(ctx context.Context, c *change) error {
-	got, err := r.Engine.Inspect(ctx, c.liveName())
-	if err != nil {
-		return err
-	}
-	now := *c.App
-	now.C = &podman.Container{ID: got.ID, Name: got.Name, State: got.State.Status, Pid: got.State.Pid, StartedAt: got.State.StartedAt, Labels: got.Labels, Ports: got.Ports}
-	ctx, cancel := context.WithTimeout(ctx, walletLimit)
-	defer cancel()
-	report, err := r.Wallets.Ensure(ctx, &now)
+	id, report, err := r.ensureWallet(ctx, c)
 	c.tellWallet(report)
-	if werr := r.rememberWallet(c, got.ID, report, err); werr != nil {
+	if werr := r.rememberWallet(c, id, report, err); werr != nil {
 		return werr
 	}
 	switch {
 	case err == nil:
 		return nil
+	case r.ending.Err() != nil:
+		return r.ending.Err()
 	case c.Wallet.Kind == lndWallet:
 		return c.walletFailed(err)
 	case !errors.Is(err, wallet.ErrNotReady):
 		c.result.Detail = cause(c.result.Detail, "warning: "+err.Error())
 	}
 	return nil
+}
+
+// ensureWallet asks at the ports of the container that runs now, and says which one that is.
+func (r *run) ensureWallet(ctx context.Context, c *change) (id string, report wallet.Report, err error) {
+	got, err := r.Engine.Inspect(ctx, c.liveName())
+	if err != nil {
+		return "", report, err
+	}
+	now := *c.App
+	now.C = &podman.Container{ID: got.ID, Name: got.Name, State: got.State.Status, Pid: got.State.Pid, StartedAt: got.State.StartedAt, Labels: got.Labels, Ports: got.Ports}
+	limited, cancel := context.WithTimeout(r.ending, walletLimit)
+	defer cancel()
+	report, err = r.Wallets.Ensure(limited, &now)
+	return got.ID, report, err
 }
 
 // walletLimit bounds all that is done about one wallet: the patience with an LND that is not ready, and a margin.

@@ -27,6 +27,8 @@ type fakeWallets struct {
 	// asked are the apps whose wallets were looked at.
 	asked []string
 	err   error
+	// waiting is called by an LND that is not ready, and does not become so.
+	waiting func()
 	// warmingUp is a bitcoind that does not answer yet.
 	warmingUp bool
 }
@@ -92,8 +94,13 @@ func (w *fakeWallets) stage(_ context.Context, a *App) Stage {
 }
 
 // Ensure is short for what package wallet does with the real ones, and shows in its own tests.
-func (w *fakeWallets) Ensure(_ context.Context, a *App) (wallet.Report, error) {
+func (w *fakeWallets) Ensure(ctx context.Context, a *App) (wallet.Report, error) {
 	w.asked = append(w.asked, a.ID)
+	if w.waiting != nil && a.ID == "lnd" {
+		w.waiting()
+		<-ctx.Done()
+		return wallet.Report{}, ctx.Err()
+	}
 	if w.err != nil {
 		return wallet.Report{}, w.err
 	}
@@ -373,6 +380,23 @@ func TestAnLNDThatIsNotReady(t *testing.T) {
 	n.later(time.Minute)
 	n.pass()
 	n.later(3 * time.Minute)
+	n.converged()
+}
+
+// TestAnInterruptedPassWaitsForNoWallet: it is no failure, and the next pass goes on.
+func TestAnInterruptedPassWaitsForNoWallet(t *testing.T) {
+	n := walletNode(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	n.wallets.waiting = cancel
+	r, err := n.passOf().Run(ctx)
+	if got := n.result(r, "lnd"); err != nil || r.ExitCode != ExitInterrupted || got.Class != ClassWaiting || got.Error != nil {
+		t.Errorf("exit %d, %v, %+v", r.ExitCode, err, got)
+	}
+	n.wallets.waiting = nil
+	n.later(6 * time.Minute)
+	n.pass()
+	n.later(6 * time.Minute)
 	n.converged()
 }
 

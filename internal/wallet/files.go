@@ -22,13 +22,19 @@ type Mapped interface {
 // Reader reads files of LND, whoever owns them: directly, then in podman's user namespace, then as root where sudo asks for
 // no password. It copies nothing and changes no mode and no owner.
 type Reader struct {
+	// Direct reads as the caller; nil means os.ReadFile.
+	Direct func(path string) ([]byte, error)
 	Mapped Mapped
 	Runner command.Runner
 }
 
 // ReadFile reads one file. A missing one is an fs.ErrNotExist; one that nobody may read is an fs.ErrPermission.
 func (r Reader) ReadFile(ctx context.Context, path string) ([]byte, error) {
-	content, err := os.ReadFile(path)
+	direct := r.Direct
+	if direct == nil {
+		direct = os.ReadFile
+	}
+	content, err := direct(path)
 	if !errors.Is(err, fs.ErrPermission) {
 		return content, err
 	}
