@@ -50,8 +50,11 @@ func (u *Updater) Mark(ctx context.Context, o MarkOptions) (*Marker, error) {
 		return nil, err
 	}
 	defer shared.Release()
-	if err := u.nonePending(); err != nil {
+	switch pending, err := u.undecided(); {
+	case err != nil:
 		return nil, err
+	case pending != nil:
+		return nil, &PendingError{pending}
 	}
 	m, err := u.describe(ctx, o)
 	if err != nil {
@@ -60,17 +63,14 @@ func (u *Updater) Mark(ctx context.Context, o MarkOptions) (*Marker, error) {
 	return m, u.save(m)
 }
 
-// nonePending wants the place of the marker to be free. One that only was not put away any more is put away now.
-func (u *Updater) nonePending() error {
+// undecided is the marker that waits for a verdict; nil: none. One that only was not put away any more is put away now.
+func (u *Updater) undecided() (*Marker, error) {
 	m, err := u.Pending()
-	switch {
-	case err != nil || m == nil:
-		return err
-	case m.State.final():
-		_, err := u.putAway(m)
-		return err
+	if err != nil || m == nil || !m.State.final() {
+		return m, err
 	}
-	return &PendingError{m}
+	_, err = u.putAway(m)
+	return nil, err
 }
 
 // describe makes the marker, when the backups are sound.

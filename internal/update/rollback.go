@@ -46,43 +46,35 @@ func (u *Updater) Rollback(ctx context.Context) (Result, error) {
 	if err := u.needNode(ctx); err != nil {
 		return Result{}, err
 	}
-	m, err := u.Pending()
-	if err != nil {
+	m, err := u.undecided()
+	if err == nil && m == nil {
+		m, err = u.manual()
+	}
+	switch {
+	case err != nil:
 		return Result{}, err
+	case m.State == RollingBack:
+		return u.resume(ctx, m)
 	}
-	if m != nil && m.State.final() {
-		if _, err := u.putAway(m); err != nil {
-			return Result{}, err
-		}
-		m = nil
-	}
-	if m != nil && m.State == RollingBack {
-		return u.rollBack(ctx, m)
-	}
-	if m == nil {
-		if m, err = u.manual(); err != nil {
-			return Result{}, err
-		}
-	}
-	if m.State == RollingBack { // an earlier one is taken up again
-		if err := u.save(m); err != nil {
-			return Result{}, err
-		}
-		return u.rollBack(ctx, m)
-	}
-	if err := errors.Join(u.sound(m), u.writable()); err != nil {
+	if err := u.checkBackups(ctx, m); err != nil {
 		return Result{}, err
 	}
 	return u.giveUp(ctx, m, "asked for by the operator")
+}
+
+// resume goes on with a rollback, which may be one that had come to its end.
+func (u *Updater) resume(ctx context.Context, m *Marker) (Result, error) {
+	if err := u.save(m); err != nil {
+		return Result{}, err
+	}
+	return u.rollBack(ctx, m)
 }
 
 // manual is the marker of a rollback that nobody marked an update for. With sound backups it is a fresh one; without
 // them a rollback that failed on its way is taken up where it stopped.
 func (u *Updater) manual() (*Marker, error) {
 	last, err := u.Last()
-	if err != nil {
-		return nil, err
-	}
+	u.warn("the last update", err)
 	if last == nil {
 		last = &Marker{}
 	}
@@ -100,13 +92,19 @@ func (u *Updater) manual() (*Marker, error) {
 		m.Deadline = m.MarkedAt
 		return m, err
 	case last.State == RollbackFailed && last.Step >= stepCheck:
-		last.State, last.Failure, last.FinishedAt = RollingBack, "", time.Time{}
-		if last.Step >= stepRestart { // all is back, and did not answer: try that once more
-			last.Step, last.RestartFrom = stepRestart-1, ""
-		}
+		last.takeUp()
 		return last, nil
 	}
 	return nil, unsound
+}
+
+// takeUp makes a rollback that failed one that goes on. One that had put everything back, which did not answer, restarts
+// and probes once more.
+func (m *Marker) takeUp() {
+	m.State, m.Failure, m.FinishedAt = RollingBack, "", time.Time{}
+	if m.Step >= stepRestart {
+		m.Step, m.RestartFrom = stepRestart-1, ""
+	}
 }
 
 // rollBack does the steps that are left. An error of a step ends it for good; one of the context leaves it to be resumed.

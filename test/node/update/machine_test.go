@@ -32,7 +32,7 @@ const (
 
 // shortened are the windows of this archy. What only a good update and a restored one need is long enough for a busy
 // machine.
-const shortened = "restart=10s settle=500ms every=500ms probes=12s deadline=60s poll=100ms"
+const shortened = "restart=10s settle=500ms every=500ms probes=10s deadline=60s poll=100ms"
 
 // patience bounds every wait of a test, far above what it takes.
 const patience = 2 * time.Minute
