@@ -132,6 +132,10 @@ demo: build ## watch a node come up, get broken and repair itself (as root)
 bench: build ## speed and size against podman, bash and podman-compose, one table (as root; RESULTS=1 keeps it)
 	go run ./bench/cmd/bench $(if $(RESULTS),-results bench/RESULTS.md)
 
+.PHONY: bench-release
+bench-release: build ## building and checking a release against tar and sha256sum, one table (RESULTS=1 keeps it)
+	go run ./bench/cmd/release $(if $(RESULTS),-results bench/RELEASE.md)
+
 .PHONY: env
 env: ## print what a plain go command needs: eval "$(make -s env)"
 	@echo "export CGO_ENABLED=0 GOFLAGS='$(GOFLAGS)'"

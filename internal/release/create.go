@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -184,7 +185,7 @@ func (b *build) packArchive(ctx context.Context) error {
 	}
 	c := b.manifest.Frontend()
 	c.SHA256, c.SizeBytes, c.UnpackedBytes = digest(to.sum), to.n, &content.unpacked
-	slices.SortFunc(content.files, func(x, y FileEntry) int { return cmpPath(x.Path, y.Path) })
+	slices.SortFunc(content.files, func(x, y FileEntry) int { return strings.Compare(x.Path, y.Path) })
 	rules := b.rules()
 	held := *c
 	held.Files = content.files
@@ -237,25 +238,29 @@ func (b *build) copyBinary(ctx context.Context) error {
 	}
 	defer src.Close()
 	to := newTally(io.Discard)
-	if b.places.binary != "" {
-		f, _, err := b.partial(b.places.binary)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		to.w = f
-		if _, err := io.Copy(to, &interruptible{ctx, src}); err != nil {
-			return err
-		}
-		if err := seal(f, 0o755); err != nil {
-			return err
-		}
-	} else if _, err := io.Copy(to, &interruptible{ctx, src}); err != nil {
-		return err
+	in := &interruptible{ctx, src}
+	if b.places.binary == "" {
+		_, err = io.Copy(to, in)
+	} else {
+		err = b.copyInto(to, in)
 	}
 	c := b.manifest.Backend()
 	c.SHA256, c.SizeBytes = digest(to.sum), to.n
-	return nil
+	return err
+}
+
+// copyInto copies the backend beside its place.
+func (b *build) copyInto(to *tally, in io.Reader) error {
+	f, _, err := b.partial(b.places.binary)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	to.w = f
+	if _, err := io.Copy(to, in); err != nil {
+		return err
+	}
+	return seal(f, 0o755)
 }
 
 // interruptible ends a copy when nobody waits any more.

@@ -16,8 +16,6 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 )
 
-func cmpPath(a, b string) int { return strings.Compare(a, b) }
-
 // check looks at all inputs and lists everything that is wrong with them. Nothing is written.
 func (b *build) check() {
 	b.checkDate()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -133,13 +132,4 @@ func (c *manifestCheck) files(f *Component) {
 func goodDigest(s string) bool {
 	_, err := hex.DecodeString(s)
 	return err == nil && len(s) == 64 && s == strings.ToLower(s)
-}
-
-// artefacts are the file names that a manifest speaks of.
-func (m *Manifest) artefacts() []string {
-	var names []string
-	for _, k := range m.Components {
-		names = append(names, k.Name)
-	}
-	return slices.Compact(names)
 }
