@@ -10,6 +10,7 @@ func (c *cli) commands() []*cobra.Command {
 		adoptCmd(),
 		appsCmd(),
 		secretsCmd(),
+		specCmd(),
 		versionCmd(),
 		internalCmd(),
 	}
