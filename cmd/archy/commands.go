@@ -11,6 +11,7 @@ func (c *cli) commands() []*cobra.Command {
 		appsCmd(),
 		secretsCmd(),
 		specCmd(),
+		isoCmd(),
 		versionCmd(),
 		internalCmd(),
 	}
