@@ -8,6 +8,8 @@ import (
 	"path"
 )
 
+//go:generate sh -c "go run ./matrix > ../docs/apps.md"
+
 // FS holds <id>/manifest.yml of every app and <id>/docker/ of every app that is built on the node.
 //
 //go:embed */manifest.yml */docker

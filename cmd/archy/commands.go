@@ -14,6 +14,8 @@ func (c *cli) commands() []*cobra.Command {
 		releaseCmd(),
 		updateCmd(),
 		lndCmd(),
+		specCmd(),
+		isoCmd(),
 		versionCmd(),
 		internalCmd(),
 	)

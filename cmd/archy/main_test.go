@@ -46,6 +46,7 @@ func setupScript(env *testscript.Env) error {
 	node := filepath.Join(env.WorkDir, "node")
 	env.Setenv("NODE", node)
 	env.Setenv("UID", strconv.Itoa(os.Getuid()))
+	env.Setenv("OWNER", fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()))
 	env.Setenv("D", filepath.Join(node, "var/lib/archipelago"))
 	passwd := fmt.Sprintf("archipelago:x:%d:%d::/home/archipelago:/bin/bash\n", os.Getuid(), os.Getgid())
 	if err := os.MkdirAll(filepath.Join(node, "etc"), 0o755); err != nil {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,12 +72,24 @@ func (ob *observation) findBitcoin(ctx context.Context) {
 
 // bitcoinApp is the alternative that is installed, else the one that others name.
 func (ob *observation) bitcoinApp() *manifest.App {
+	var found *manifest.App
 	for _, id := range ob.Set.Order() {
-		if app := ob.Set.Apps[id]; app.Ext("sizing") == "bitcoin" {
-			return ob.Set.Apps[ob.provider(ob.wants, id)]
+		app := ob.Set.Apps[id]
+		if app.Ext("sizing") == "bitcoin" && (found == nil || ob.named(id)) {
+			found = ob.Set.Apps[ob.provider(ob.wants, id)]
 		}
 	}
-	return nil
+	return found
+}
+
+// named tells whether a manifest depends on an app by its own name.
+func (ob *observation) named(id string) bool {
+	for _, app := range ob.Set.Apps {
+		if slices.ContainsFunc(app.Dependencies, func(d manifest.Dependency) bool { return d.AppID == id }) {
+			return true
+		}
+	}
+	return false
 }
 
 // bitcoinMode: a node that has a chain keeps its mode, whatever disk and configuration ask for now.

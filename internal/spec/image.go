@@ -29,15 +29,20 @@ func (r *resolver) image(c *Container) {
 	if c.Build.Dockerfile == "" {
 		c.Build.Dockerfile = "Dockerfile"
 	}
-	c.Image = withRegistry(build.Tag)
-	if hasTag(c.Image) {
-		return
-	}
-	if r.ContextTag == "" {
+	c.Image = BuiltImage(build.Tag, r.ContextTag)
+	if !hasTag(c.Image) {
 		r.problem(BadManifest, "container.build", "no build context was found at %s", c.Build.Context)
-		return
 	}
-	c.Image += ":" + r.ContextTag
+}
+
+// BuiltImage is the reference of an image that is built on the node: the tag of its manifest, below localhost without a
+// registry of its own, and with contextTag (see [ContextTag]) when it has none.
+func BuiltImage(tag, contextTag string) string {
+	ref := withRegistry(tag)
+	if hasTag(ref) || contextTag == "" {
+		return ref
+	}
+	return ref + ":" + contextTag
 }
 
 // context is the path of a build context as the node sees it.
