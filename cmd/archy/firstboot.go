@@ -250,15 +250,15 @@ func (o *firstBootOptions) boot(cmd *cobra.Command, e *env, h *firstboot.Host) e
 
 // runAppsStage is what the child runs: the job comes on stdin, events go to stdout.
 func runAppsStage(cmd *cobra.Command) error {
-	e, err := loadEnv(cmd)
-	if err != nil {
-		return err
-	}
 	var job firstboot.AppsJob
 	dec := json.NewDecoder(cmd.InOrStdin())
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&job); err != nil {
 		return usage("", "the job on standard input: %w", err)
+	}
+	e, err := loadEnv(cmd)
+	if err != nil {
+		return err
 	}
 	stage, err := newAppsStage(e)
 	if err != nil {

@@ -52,6 +52,7 @@ func (r *Runner) begin() {
 	found, err := r.Host.State.ReadFirstBoot(&before)
 	r.progress = NewProgress(r.RunID, r.Selection.Profile, r.Host.Now())
 	if err != nil {
+		err = errors.Join(err, r.Host.State.KeepFirstBootAside(err))
 		r.note("", fmt.Sprintf("how far the run before came cannot be read: %v", err))
 	}
 	r.report(Event{Kind: RunEvent, Text: fmt.Sprintf("first boot, profile %s: %s", r.Selection.Profile, strings.Join(r.Selection.Apps, ", "))})

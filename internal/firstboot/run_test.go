@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -279,6 +280,18 @@ func TestHowARunEnds(t *testing.T) {
 			t.Error("the directory of nostr was made")
 		}
 	})
+}
+
+// What cannot be understood of an earlier run is kept, told, and no obstacle.
+func TestUnreadableProgress(t *testing.T) {
+	f := newHost(t)
+	name := f.Layout.State("first-boot.json")
+	f.write(name, `{"schema": 9, "step": "later"}`, 0o600)
+	p, _ := f.boot()
+	kept, err := filepath.Glob(f.at(name) + ".unreadable-*")
+	if p.Result != ResultOK || len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "newer archy") || len(kept) != 1 || err != nil {
+		t.Errorf("%+v, kept %q", p, kept)
+	}
 }
 
 func (f *fakeHost) noMarker() {

@@ -11,3 +11,9 @@ func (s *Store) WriteFirstBoot(progress any) error {
 func (s *Store) ReadFirstBoot(v any) (found bool, err error) {
 	return s.read(s.layout.State("first-boot.json"), v)
 }
+
+// KeepFirstBootAside makes room for the progress of a new run, where reading that of the last one gave err: what cannot be
+// understood is renamed.
+func (s *Store) KeepFirstBootAside(err error) error {
+	return s.replaceable(s.layout.State("first-boot.json"), err)
+}
