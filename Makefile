@@ -38,7 +38,7 @@ test: tools lint unit race node-test ## all checks and all tests
 	@echo "== all passed"
 
 # What the tests run beside Go, and the Debian package it comes in. The node's base brings its own.
-TOOLS := gcc:gcc nginx:nginx-light debootstrap:debootstrap nsenter:util-linux
+TOOLS := gcc:gcc nginx:nginx-light debootstrap:debootstrap nsenter:util-linux lintian:lintian
 
 .PHONY: tools
 tools: ## install what the tests need beside Go (as root, from Debian's packages)
@@ -131,6 +131,17 @@ demo: build ## watch a node come up, get broken and repair itself (as root)
 .PHONY: bench
 bench: build ## speed and size against podman, bash and podman-compose, one table (as root; RESULTS=1 keeps it)
 	go run ./bench/cmd/bench $(if $(RESULTS),-results bench/RESULTS.md)
+
+# Debian sorts 0.1.0~dev before 0.1.0.
+DEB_VERSION = $(subst -,~,$(VERSION))
+
+.PHONY: deb
+deb: build ## the Debian package, in bin (on a Debian, with dpkg-deb)
+	sh dist/deb/build.sh bin/archy $(DEB_VERSION) bin/archy_$(DEB_VERSION)_$$(dpkg --print-architecture).deb
+
+.PHONY: lintian
+lintian: deb ## what Debian's checker says of the package (needs lintian)
+	lintian --allow-root --fail-on=error,warning bin/archy_$(DEB_VERSION)_$$(dpkg --print-architecture).deb
 
 .PHONY: env
 env: ## print what a plain go command needs: eval "$(make -s env)"
