@@ -38,7 +38,7 @@ test: tools lint unit race node-test ## all checks and all tests
 	@echo "== all passed"
 
 # What the tests run beside Go, and the Debian package it comes in. The node's base brings its own.
-TOOLS := gcc:gcc nginx:nginx-light debootstrap:debootstrap nsenter:util-linux bsdtar:libarchive-tools python3:python3
+TOOLS := gcc:gcc nginx:nginx-light debootstrap:debootstrap nsenter:util-linux bsdtar:libarchive-tools python3:python3 lintian:lintian
 
 .PHONY: tools
 tools: ## install what the tests need beside Go (as root, from Debian's packages)
@@ -134,7 +134,7 @@ bench: build ## speed and size against podman, bash and podman-compose, one tabl
 
 .PHONY: bench-release
 bench-release: build ## building and checking a release against tar and sha256sum, one table (RESULTS=1 keeps it)
-	go run ./bench/cmd/release $(if $(RESULTS),-results bench/RELEASE.md)
+	go run ./bench/cmd/release $(if $(RESULTS),-results bench/RELEASE.md) lintian:lintian
 
 .PHONY: env
 env: ## print what a plain go command needs: eval "$(make -s env)"

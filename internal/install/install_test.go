@@ -694,3 +694,13 @@ func field(a, b []byte, key string) (string, bool) {
 	}
 	return "", false
 }
+
+// TestDocumentationNamesEverything that lands: docs/installation.md is what people look it up in.
+func TestDocumentationNamesEverything(t *testing.T) {
+	text := read(t, "../../docs", "installation.md")
+	for _, r := range contract {
+		if r.dir != "" && !strings.Contains(text, "`/"+r.dir) {
+			t.Errorf("docs/installation.md does not name /%s", r.dir)
+		}
+	}
+}
