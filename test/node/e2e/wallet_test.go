@@ -245,7 +245,7 @@ func (n *machine) talks(t *testing.T, uri string) {
 
 // wrongPassword: archy exits with 6 again and again, LND ends up running with a locked wallet, and nothing is written.
 func wrongPassword(t *testing.T, n *machine) {
-	n.sh(t, "cp -p "+walletPass+" /root/right; printf wrong-password >"+walletPass)
+	n.sh(t, "cp -p "+walletPass+" /var/tmp/right; printf wrong-password >"+walletPass)
 	files := n.sh(t, "sha256sum "+dataDir+"/secrets/* "+walletDB)
 	for range 3 {
 		a := app(t, n.pass(t, reconcile.ExitNeedsHuman), "lnd")
@@ -267,12 +267,12 @@ func wrongPassword(t *testing.T, n *machine) {
 }
 
 func ownersPassword(t *testing.T, n *machine) {
-	n.sh(t, "cp -p /root/right "+legacyPass)
+	n.sh(t, "cp -p /var/tmp/right "+legacyPass)
 	r := n.pass(t, 0)
 	if a := app(t, r, "lnd"); a.State != "ready" || !strings.Contains(a.Detail, "lnd-wallet-password-legacy") {
 		t.Errorf("lnd: %s, %s, %s", a.State, a.Cause, a.Detail)
 	}
-	if n.read(t, walletPass) != n.read(t, "/root/right") {
+	if n.read(t, walletPass) != n.read(t, "/var/tmp/right") {
 		t.Error("the password that works is not the node's own")
 	}
 	if got := n.sh(t, "cat "+walletPass+".bak-*Z; stat -c %a "+walletPass+".bak-*Z"); !strings.HasPrefix(got, "wrong-password600") {
