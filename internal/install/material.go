@@ -88,8 +88,12 @@ func distributed(dir string) func(*material) (map[string][]byte, error) {
 	}
 }
 
-// shims are the scripts that others call by their old names.
-func (m *material) shims() (map[string][]byte, error) { return distributed("scripts")(m) }
+// shims are the scripts that others on a node call by their old names; that of the release pipeline belongs to a source tree.
+func (m *material) shims() (map[string][]byte, error) {
+	scripts, err := distributed("scripts")(m)
+	delete(scripts, "create-release-manifest.sh")
+	return scripts, err
+}
 
 func (m *material) sourced() (map[string][]byte, error) {
 	images, err := m.images()

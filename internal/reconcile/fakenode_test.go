@@ -27,6 +27,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 	"git.tx1138.com/lfg2025/archy/internal/systemd"
+	"git.tx1138.com/lfg2025/archy/internal/wallet"
 )
 
 // fakeNode is a node in memory whose podman and systemd do with Quadlet units what the real ones do: a daemon-reload
@@ -192,13 +193,18 @@ func (n *fakeNode) passOf(change ...func(*Options)) *Pass {
 		Observer: Observer{Engine: engine{n}, Units: manager{n}, State: n.store, Secrets: n.vault, Mapped: noMapped{}, Set: n.set, Layout: n.layout,
 			Config: node.Default(), Facts: facts, Options: o, Contexts: disk.Contexts, Now: n.peek},
 		Applier: Applier{Engine: engine{n}, Units: manager{n}, Disk: fakeDisk{disk, n}, Legacy: scope{n}, Secrets: fakeVault{SecretStore{n.vault}, n},
-			Locks: n.locks, Records: fakeRecords{n.store, n}, Now: n.now, Options: o}}
+			Locks: n.locks, Records: fakeRecords{n.store, n}, Wallets: openWallets{}, Now: n.now, Options: o}}
 	if w := n.wallets; w != nil {
 		p.Observer.Config.LND.AutoInitWallet, p.Observer.Random = !w.never, rand.Reader
 		p.Observer.Stage, p.Applier.Stage, p.Applier.Wallets = w.stage, w.stage, w
 	}
 	return p
 }
+
+// openWallets are wallets that need nothing.
+type openWallets struct{}
+
+func (openWallets) Ensure(context.Context, *App) (wallet.Report, error) { return wallet.Report{}, nil }
 
 // plan is what a pass would do now.
 func (n *fakeNode) plan(change ...func(*Options)) Plan {

@@ -32,9 +32,12 @@ ln -s /proc/self/fd/1 "$R/dev/stdout"
 ln -s /proc/self/fd/2 "$R/dev/stderr"
 mount -t tmpfs -o mode=755 tmpfs "$R/run"
 mount -t tmpfs -o mode=1777 tmpfs "$R/tmp"
-# each boot has an id of its own, as on a machine; the kernel's is that of the machine around
-cat /proc/sys/kernel/random/uuid >"$R/run/boot-id"
-mount --bind "$R/run/boot-id" "$R/proc/sys/kernel/random/boot_id"
+if [ -n "${BOOT_ID:-}" ]; then
+	# an id of its own for each boot, as on a machine; the kernel's is that of the machine around. Not for every node: with
+	# a mount below /proc the kernel lets no user namespace mount a /proc of its own, so rootless containers cannot start.
+	cat /proc/sys/kernel/random/uuid >"$R/run/boot-id"
+	mount --bind "$R/run/boot-id" "$R/proc/sys/kernel/random/boot_id"
+fi
 cd "$R"
 pivot_root . .old
 umount -l /.old

@@ -78,7 +78,7 @@ func (n *Node) powerOn() (*machine, error) {
 	defer group.Close()
 	// the cgroup namespace comes second: its root is the cgroup of the process that makes it
 	cmd := exec.Command("unshare", "--cgroup", "sh", "-c", bootScript)
-	cmd.Env = append(os.Environ(), "BASE="+n.base, "DISK="+n.Dir, "LAN="+n.lan)
+	cmd.Env = append(os.Environ(), "BASE="+n.base, "DISK="+n.Dir, "LAN="+n.lan, "BOOT_ID="+n.bootID)
 	cmd.Stdout, cmd.Stderr = console, console
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,

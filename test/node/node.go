@@ -39,6 +39,8 @@ type Options struct {
 	Apps []string
 	// FirstBoot leaves out the marker that says that first boot is done.
 	FirstBoot bool
+	// BootIDs gives each boot an id of its own, as on a machine. No rootless container can start in such a node.
+	BootIDs bool
 	// Keep leaves the disk of a node whose boot failed.
 	Keep bool
 	// Progress hears about the slow things (building the base); nil: stderr.
@@ -53,7 +55,7 @@ type Node struct {
 	// Registry serves the node's pulls; its faults and counters are for tests.
 	Registry *registry.Server
 
-	base, lan string
+	base, lan, bootID string
 
 	mu      sync.Mutex
 	machine *machine // nil: switched off
@@ -89,6 +91,9 @@ func build(ctx context.Context, opts Options) (*Node, error) {
 	n := &Node{Dir: opts.Dir, Registry: opts.Registry, base: base}
 	if opts.LAN {
 		n.lan = LANAddr
+	}
+	if opts.BootIDs {
+		n.bootID = "own"
 	}
 	if n.Dir == "" {
 		if n.Dir, err = newDir(); err != nil {

@@ -87,7 +87,7 @@ func up(t *testing.T) *machine {
 	t.Helper()
 	node.Need(t)
 	binaries := build(t)
-	m := &machine{Node: node.UpT(t, node.Options{})}
+	m := &machine{Node: node.UpT(t, node.Options{BootIDs: true})}
 	for _, f := range []struct{ host, path string }{{"archy", "/usr/local/bin/archy"}, {"old", program},
 		{"good", "/srv/programs/good"}, {"dying", "/srv/programs/dying"}} {
 		if err := m.Put(filepath.Join(binaries, f.host), f.path, 0o755); err != nil {
