@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/test/node/registry"
 )
 
 // lndVersion is the version that apps/lnd runs.
@@ -29,8 +31,32 @@ replace google.golang.org/protobuf => github.com/lightninglabs/protobuf-go-hex-d
 // lndPrograms are the packages that are built.
 var lndPrograms = []string{"lnd", "lncli"}
 
-// buildLND builds the real LND and lncli of their Go module on first use, which takes some minutes and downloads its
-// dependencies. They are kept in the cache.
+// RealLND puts the real LND in place of its stand-in. It is built of its Go module on first use, which takes some minutes
+// and downloads its dependencies, and is kept in the cache.
+func (n *Node) RealLND(ctx context.Context) error {
+	dir, err := buildLND(ctx)
+	if err != nil {
+		return fmt.Errorf("build LND: %w", err)
+	}
+	stock, err := Stock(ctx, n.base)
+	if err != nil {
+		return err
+	}
+	files := registry.Files{}
+	for _, name := range lndPrograms {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		files["/bin/"+name] = registry.File{Data: data, Mode: 0o755}
+	}
+	image, err := stock.LND(files)
+	if err != nil {
+		return err
+	}
+	return n.Registry.Add("docker.io/lightninglabs/lnd:"+lndVersion, image)
+}
+
 func buildLND(ctx context.Context) (dir string, err error) {
 	cache, err := CacheDir()
 	if err != nil {

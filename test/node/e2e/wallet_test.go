@@ -23,6 +23,7 @@ import (
 const (
 	lndDir     = dataDir + "/lnd"
 	walletDB   = lndDir + "/data/chain/bitcoin/mainnet/wallet.db"
+	macaroon   = lndDir + "/data/chain/bitcoin/mainnet/admin.macaroon"
 	seedFile   = dataDir + "/secrets/lnd-seed"
 	walletPass = dataDir + "/secrets/lnd-wallet-password"
 	legacyPass = walletPass + "-legacy"
@@ -330,4 +331,67 @@ func TestASeedThatWasLeft(t *testing.T) {
 		t.Error("the password changed")
 	}
 	n.madeOf(t, words)
+}
+
+// TestARealLND: what holds for the stand-in holds for LND itself, whose macaroon the service user cannot read.
+func TestARealLND(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds LND")
+	}
+	t.Parallel()
+	n := lightning(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Minute)
+	defer cancel()
+	if err := n.RealLND(ctx); err != nil {
+		t.Fatal(err)
+	}
+	// The stand-in of bitcoind has no chain: LND looks for one among its peers, and finds none.
+	n.local(t, "lnd", "      - --configfile=/root/.lnd/lnd.conf\n",
+		"      - --configfile=/root/.lnd/lnd.conf\n      - --bitcoin.node=neutrino\n      - --fee.url=http://127.0.0.1:1/fee\n")
+	eventually(t, 4*time.Minute, "the wallet is made", func() (bool, string) {
+		a := app(t, n.pass(t, 0, "--create-missing"), "lnd")
+		return a.State == "ready", a.State + ", " + a.Cause + ", " + a.Detail
+	})
+	if words := strings.Fields(n.read(t, seedFile)); len(words) != 24 {
+		t.Errorf("the seed has %d words", len(words))
+	}
+	n.hidden(t)
+	n.talks(t, n.connection(t).Endpoints[0].URI)
+	n.user(t, "systemctl --user restart lnd")
+	n.lndIs(t, "RPC_ACTIVE", "SERVER_ACTIVE")
+	n.talks(t, n.connection(t).Endpoints[0].URI)
+	n.realWrongPassword(t)
+}
+
+// hidden gives the macaroon to another user of the container, as an image that does not run as root does.
+func (n *machine) hidden(t *testing.T) {
+	t.Helper()
+	n.sh(t, "chown 100999:100999 "+macaroon+"; chmod 600 "+macaroon)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if res := n.User(ctx, "cat", macaroon); res.Code == 0 {
+		t.Error("the service user can read the macaroon")
+	}
+	before := n.sh(t, "stat -c '%a %u %g %Y' "+macaroon)
+	n.connection(t)
+	if after := n.sh(t, "stat -c '%a %u %g %Y' "+macaroon); after != before {
+		t.Errorf("the macaroon was touched: %s", after)
+	}
+}
+
+// realWrongPassword: the words by which archy knows that a password is wrong are LND's own.
+func (n *machine) realWrongPassword(t *testing.T) {
+	t.Helper()
+	n.sh(t, "cp -p "+walletPass+" "+legacyPass+".later; printf wrong-password >"+walletPass)
+	eventually(t, 5*time.Minute, "lnd runs with a locked wallet", func() (bool, string) {
+		res := n.archy("reconcile", "--json")
+		a := app(t, parse(t, res), "lnd")
+		locked := a.State == "locked" && res.Code == reconcile.ExitNeedsHuman && a.Error != nil && a.Error.Code == "wallet-password"
+		return locked, a.State + ", " + a.Cause
+	})
+	n.sh(t, "mv "+legacyPass+".later "+legacyPass)
+	eventually(t, 4*time.Minute, "the owner's password opens it", func() (bool, string) {
+		a := app(t, parse(t, n.archy("reconcile", "--json")), "lnd")
+		return a.State == "ready" && n.read(t, walletPass) == n.read(t, legacyPass), a.State + ", " + a.Cause
+	})
 }
