@@ -100,7 +100,7 @@ define gotest
 endef
 
 # These run inside the node, where node-test takes them (TestEngine).
-IN_NODE := -skip '^TestReal(KeepsContract|MappedFiles|StartInScope|Inspect|ExecLimit|Pull|Detail)$$'
+IN_NODE := -skip '^TestReal(KeepsContract|MappedFiles|StartInScope|Inspect|ExecLimit|Pull|Detail|AppsStage)$$'
 
 .PHONY: unit
 unit: ## tests that need nothing but this machine

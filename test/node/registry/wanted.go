@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ type Wanted struct {
 	Name string
 	// Ref is the image's reference, as the manifest or the Dockerfile has it.
 	Ref string
-	// Ports are those in the container: 80, or 8177/udp.
+	// Ports are those in the container, published or only asked by the health check: 80, or 8177/udp.
 	Ports []string
 	// Data is the container's first writable volume, if any.
 	Data string
@@ -101,6 +102,11 @@ func fromManifest(text []byte) ([]Wanted, error) {
 		}
 		w.Ports = append(w.Ports, text)
 	}
+	for _, port := range askedPorts(app.Health.Endpoint) {
+		if !slices.Contains(w.Ports, port) {
+			w.Ports = append(w.Ports, port)
+		}
+	}
 	for _, v := range app.Volumes {
 		if w.Data == "" && v.Type == "bind" && !slices.Contains(v.Options, "ro") {
 			w.Data = v.Target
@@ -116,6 +122,20 @@ func fromManifest(text []byte) ([]Wanted, error) {
 		return strings.Contains(" "+applets+" wget nc bash curl ", " "+path.Base(p)+" ")
 	})
 	return []Wanted{w}, nil
+}
+
+// asked finds the port in http://127.0.0.1:80/ and in /dev/tcp/127.0.0.1/80.
+var asked = regexp.MustCompile(`127\.0\.0\.1[:/](\d+)`)
+
+// askedPorts are those that a health check connects to: an app may publish none of them.
+func askedPorts(endpoint yaml.Node) []string {
+	var ports []string
+	for _, text := range append(endpoint.Content, &endpoint) {
+		for _, m := range asked.FindAllStringSubmatch(text.Value, -1) {
+			ports = append(ports, m[1])
+		}
+	}
+	return ports
 }
 
 // healthTool is the program that a check of type cmd or exec starts.
