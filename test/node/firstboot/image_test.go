@@ -33,7 +33,7 @@ func TestFromAnImageToANode(t *testing.T) {
 		t.Errorf("data were made anew:\n%s", difference(data, now))
 	}
 	if again := m.sh("systemctl show -P ConditionResult archy-first-boot"); again != "no\n" {
-		t.Errorf("the marker kept first boot from running again: %s", again)
+		t.Errorf("first boot began again: ConditionResult=%s", again)
 	}
 }
 
