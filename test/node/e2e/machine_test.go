@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -50,7 +49,7 @@ type machine struct {
 func blank(t *testing.T, opts node.Options) *machine {
 	t.Helper()
 	n := &machine{Node: node.UpT(t, opts)}
-	n.put(t, build(t))
+	n.put(t, node.Archy(t))
 	// A disk below 1 TB would be pruned, and nothing indexes a pruned chain.
 	n.write(t, "/etc/archipelago/archy.yaml", "bitcoin:\n  prune: 0\n")
 	return n
@@ -207,50 +206,3 @@ func (n *machine) shipped(t *testing.T, id string) {
 
 // repository is the top of the checkout, from here.
 const repository = "../../.."
-
-// The flags of the Makefile.
-const buildTags = "remote,containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper"
-
-var built struct {
-	sync.Once
-	dir, path string
-	err       error
-}
-
-// build builds archy once in a run of the tests.
-func build(t *testing.T) string {
-	t.Helper()
-	node.Need(t)
-	built.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "archy-e2e-"); built.err != nil {
-			return
-		}
-		built.path = filepath.Join(built.dir, "archy")
-		built.err = compile(built.path, "e2e")
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return built.path
-}
-
-func compile(path, version string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+buildTags,
-		"-ldflags=-s -w -X main.version="+version, "-o", path, "./cmd/archy")
-	cmd.Dir = repository
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build archy: %w\n%s", err, out)
-	}
-	return nil
-}
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if built.dir != "" {
-		os.RemoveAll(built.dir)
-	}
-	os.Exit(code)
-}

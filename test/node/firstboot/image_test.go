@@ -16,7 +16,7 @@ import (
 func TestFromAnImageToANode(t *testing.T) {
 	t.Parallel()
 	m := &machine{Node: node.UpT(t, node.Options{FirstBoot: true}), t: t}
-	m.must(m.Put(build(t), "/var/tmp/archy", 0o755))
+	m.must(m.Put(node.Archy(t), "/var/tmp/archy", 0o755))
 	m.sh("/var/tmp/archy iso install --root / && rm /var/tmp/archy && archy iso check --root /")
 	m.must(m.WriteFile(configPath, []byte("bitcoin:\n  prune: 0\nfirst_boot:\n  profile: full\n"), 0o644))
 	m.Cut()

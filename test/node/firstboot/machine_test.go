@@ -6,11 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,8 +20,6 @@ const (
 	marker     = dataDir + "/.first-boot-containers-done"
 	archyPath  = "/usr/local/bin/archy"
 	configPath = nodes.ConfigPath
-	repository = "../../.."
-	buildTags  = "remote,containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper"
 	// patience bounds every single command of a test.
 	patience = 10 * time.Minute
 )
@@ -40,7 +34,7 @@ type machine struct {
 func bare(t *testing.T, config string) *machine {
 	t.Helper()
 	m := &machine{Node: node.UpT(t, node.Options{FirstBoot: true, Apps: node.Ten()}), t: t}
-	m.must(m.Put(build(t), archyPath, 0o755))
+	m.must(m.Put(node.Archy(t), archyPath, 0o755))
 	// A disk below 1 TB would be pruned, and nothing indexes a pruned chain.
 	m.must(m.WriteFile(configPath, []byte("bitcoin:\n  prune: 0\n"+config), 0o644))
 	return m
@@ -154,42 +148,4 @@ func (m *machine) until(what string, ok func() bool) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	m.t.Fatalf("waited %s for %s", patience, what)
-}
-
-var built struct {
-	sync.Once
-	dir, path string
-	err       error
-}
-
-// build builds archy once in a run of the tests.
-func build(t *testing.T) string {
-	t.Helper()
-	node.Need(t)
-	built.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "archy-first-boot-"); built.err != nil {
-			return
-		}
-		built.path = filepath.Join(built.dir, "archy")
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+buildTags, "-ldflags=-s -w -X main.version=test",
-			"-o", built.path, "./cmd/archy")
-		cmd.Dir, cmd.Env = repository, append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("build archy: %w\n%s", err, out)
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return built.path
-}
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if built.dir != "" {
-		os.RemoveAll(built.dir)
-	}
-	os.Exit(code)
 }

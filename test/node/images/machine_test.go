@@ -5,11 +5,8 @@ package images_test
 import (
 	"context"
 	"encoding/json"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,8 +15,6 @@ import (
 )
 
 const (
-	repository = "../../.."
-	buildTags  = "remote,containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper"
 	archives   = "/opt/archipelago/images"
 	registries = "/etc/containers/registries.conf.d/50-archy-test.conf"
 )
@@ -32,26 +27,6 @@ const (
 	patience = 5 * time.Minute
 )
 
-var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "archy-images-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "archy")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags="+buildTags, "-o", path, "./cmd/archy")
-	cmd.Dir, cmd.Env = repository, append(os.Environ(), "CGO_ENABLED=0")
-	cmd.Stderr = os.Stderr
-	return path, cmd.Run()
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := built(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
-}
-
 type machine struct{ *node.Node }
 
 // fresh is a node with archy, its secrets and a configuration, that knows the apps and runs none.
@@ -63,11 +38,7 @@ func fresh(t *testing.T, config string, apps ...string) machine {
 func freshWith(t *testing.T, o node.Options, config string) machine {
 	t.Helper()
 	n := machine{node.UpT(t, o)}
-	binary, err := built()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Put(binary, "/usr/local/bin/archy", 0o755); err != nil {
+	if err := n.Put(node.Archy(t), "/usr/local/bin/archy", 0o755); err != nil {
 		t.Fatal(err)
 	}
 	n.write(t, "/etc/archipelago/archy.yaml", "bitcoin:\n  prune: 0\n"+config)

@@ -20,7 +20,7 @@ var packed struct {
 // makeDeb builds the package as make deb does, once in a run of the tests.
 func makeDeb(t *testing.T) string {
 	t.Helper()
-	binary := build(t)
+	binary := node.Archy(t)
 	out := filepath.Join(filepath.Dir(binary), "archy.deb")
 	packed.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

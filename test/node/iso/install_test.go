@@ -15,7 +15,7 @@ const units = "archy-first-boot.service archy-reconcile.service archy-reconcile.
 // laid is a node that archy was laid down on while it ran, by a binary from elsewhere as an ISO builder's is.
 func laid(t *testing.T) *node.Node {
 	t.Helper()
-	binary := build(t)
+	binary := node.Archy(t)
 	n := node.UpT(t, node.Options{})
 	put(t, n, binary, "/var/tmp/archy", 0o755)
 	sh(t, n, "umask 077; /var/tmp/archy iso install --root /; rm /var/tmp/archy")

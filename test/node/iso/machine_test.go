@@ -3,11 +3,7 @@ package iso_test
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,43 +13,9 @@ import (
 const (
 	repository = "../../.."
 	archyPath  = "/usr/local/bin/archy"
-	buildTags  = "remote,containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper"
 	// patience bounds every single command of a test.
 	patience = 5 * time.Minute
 )
-
-var built struct {
-	sync.Once
-	dir string
-	err error
-}
-
-// build builds archy once in a run of the tests.
-func build(t *testing.T) string {
-	t.Helper()
-	node.Need(t)
-	built.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "archy-iso-"); built.err == nil {
-			built.err = compile(filepath.Join(built.dir, "archy"))
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return filepath.Join(built.dir, "archy")
-}
-
-func compile(path string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+buildTags, "-ldflags=-s -w", "-o", path, "./cmd/archy")
-	cmd.Dir = repository
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build archy: %w\n%s", err, out)
-	}
-	return nil
-}
 
 // put copies a file into a node.
 func put(t *testing.T, n *node.Node, from, to string, mode os.FileMode) {
@@ -92,12 +54,4 @@ func eventually(t *testing.T, what string, holds func() bool) {
 			t.Fatalf("never: %s", what)
 		}
 	}
-}
-
-func TestMain(m *testing.M) {
-	result := m.Run()
-	if built.dir != "" {
-		os.RemoveAll(built.dir)
-	}
-	os.Exit(result)
 }

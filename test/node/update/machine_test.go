@@ -4,11 +4,9 @@
 package update_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -269,10 +267,10 @@ func build(t *testing.T) string {
 		if built.dir, built.err = os.MkdirTemp("", "archy-update-"); built.err != nil {
 			return
 		}
-		built.err = compile("archy", "./cmd/archy", "-s -w -X 'main.updateWindows="+shortened+"'")
+		built.err = node.Compile(filepath.Join(built.dir, "archy"), "cmd/archy", "-X 'main.updateWindows="+shortened+"'")
 		for name, flags := range map[string]string{"old": "-X main.version=1.0.0", "good": "-X main.version=2.0.0", "dying": "-X main.fault=exit"} {
 			if built.err == nil {
-				built.err = compile(name, "./test/node/update/backend", "-s -w "+flags)
+				built.err = node.Compile(filepath.Join(built.dir, name), "test/node/update/backend", flags)
 			}
 		}
 	})
@@ -280,22 +278,6 @@ func build(t *testing.T) string {
 		t.Fatal(built.err)
 	}
 	return built.dir
-}
-
-// The flags of the Makefile.
-const buildTags = "remote,containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper"
-
-func compile(name, pkg, ldflags string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+buildTags, "-ldflags="+ldflags,
-		"-o", filepath.Join(built.dir, name), pkg)
-	cmd.Dir = "../../.."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", name, err, out)
-	}
-	return nil
 }
 
 func TestMain(m *testing.M) {

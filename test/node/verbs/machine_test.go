@@ -5,12 +5,7 @@ package verbs_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -35,7 +30,7 @@ type machine struct{ *node.Node }
 func fresh(t *testing.T) machine {
 	t.Helper()
 	n := machine{node.UpT(t, node.Options{Apps: node.Ten()})}
-	if err := n.Put(build(t), "/usr/local/bin/archy", 0o755); err != nil {
+	if err := n.Put(node.Archy(t), "/usr/local/bin/archy", 0o755); err != nil {
 		t.Fatal(err)
 	}
 	// A disk below 1 TB would be pruned, and nothing indexes a pruned chain.
@@ -161,47 +156,4 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-}
-
-var built struct {
-	sync.Once
-	dir string
-	err error
-}
-
-// build builds archy once in a run of the tests.
-func build(t *testing.T) string {
-	t.Helper()
-	node.Need(t)
-	built.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "archy-verbs-"); built.err == nil {
-			built.err = compile(filepath.Join(built.dir, "archy"))
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return filepath.Join(built.dir, "archy")
-}
-
-func compile(path string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
-		"-tags=remote,containers_image_openpgp,exclude_graphdriver_btrfs,exclude_graphdriver_devicemapper",
-		"-ldflags=-s -w -X main.version=verbs", "-o", path, "./cmd/archy")
-	cmd.Dir = repository
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build archy: %w\n%s", err, out)
-	}
-	return nil
-}
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if built.dir != "" {
-		os.RemoveAll(built.dir)
-	}
-	os.Exit(code)
 }
