@@ -25,7 +25,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 NODE_PKGS = $$(go list ./... | grep '/test/')
 UNIT_PKGS = $$(go list ./... | grep -v '/test/')
 # Packages with goroutines of their own.
-RACE_PKGS := ./internal/state ./internal/podman/... ./internal/systemd/... ./internal/reconcile ./internal/secrets ./internal/manifest
+RACE_PKGS := ./internal/state ./internal/podman/... ./internal/systemd/... ./internal/reconcile ./internal/secrets ./internal/manifest ./internal/images ./internal/wallet ./internal/applog ./internal/update
 
 LOG := bin/log
 
