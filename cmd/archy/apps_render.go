@@ -138,6 +138,10 @@ func (noUnits) Units(context.Context, []string) (map[string]systemd.Unit, error)
 
 func (noUnits) Detail(context.Context, string) (systemd.Detail, error) { return systemd.Detail{}, nil }
 
+func (noUnits) ContainerLog(context.Context, string, time.Time, int) ([]string, error) {
+	return nil, nil
+}
+
 // completeApps offers the ids of the apps to the shell, but for those that are there already. It reads the manifests and asks
 // nobody.
 func completeApps(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -242,6 +242,11 @@ func contractLogs(t *testing.T, e Engine) {
 func contractStop(t *testing.T, e Engine) {
 	ctx := background(t)
 	running(t, e, podman.Inspect{Name: "contract-stop", NetworkMode: "none"})
+	// before it has said so it does not listen for signals: a stop would be another kind of end
+	eventually(t, "the program is ready", func() bool {
+		lines, err := e.Client().Logs(ctx, "contract-stop", 10)
+		return err == nil && slices.Contains(lines, "ready")
+	})
 	ok(t, e.Client().Stop(ctx, "contract-stop", 10*time.Second))
 	line, _ := listed(t, e, "contract-stop")
 	if line.State != podman.StateExited || line.ExitCode != 0 || line.ExitedAt.IsZero() || line.Pid != 0 {
