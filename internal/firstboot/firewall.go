@@ -27,7 +27,12 @@ func (h *Host) planFirewall(ctx context.Context, p *Plan) error {
 		return err
 	}
 	active := strings.Contains(status, "Status: active")
-	if !active {
+	// Switched on but not loaded, as when it failed at this boot: ufw takes no rule until it is.
+	unloaded := !active && h.firewallOn()
+	switch {
+	case unloaded:
+		p.add(h.enableFirewall, "load the rules of ufw")
+	case !active:
 		h.defaults(p)
 	}
 	have, err := h.readRules(ctx)
@@ -35,10 +40,16 @@ func (h *Host) planFirewall(ctx context.Context, p *Plan) error {
 		return err
 	}
 	h.rules(p, h.wantedRules(), have)
-	if !active {
+	if !active && !unloaded {
 		p.add(h.enableFirewall, "enable ufw")
 	}
 	return nil
+}
+
+// firewallOn tells that ufw is to run at each boot.
+func (h *Host) firewallOn() bool {
+	text, _ := os.ReadFile(h.Layout.Host("/etc/ufw/ufw.conf"))
+	return slices.Contains(strings.Split(string(text), "\n"), "ENABLED=yes")
 }
 
 // defaults plans the policies of a firewall that is off; one that is on keeps its own.
