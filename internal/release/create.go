@@ -168,7 +168,7 @@ func (b *build) rules() Rules {
 	return Rules{ReleaseDate: b.manifest.date(), Epoch: b.manifest.SourceDateEpoch, Require: b.Require, AllowSymlinks: b.AllowSymlinks, Limits: b.Limits, Now: b.Now}
 }
 
-// packArchive writes the archive and reads it back with every check before anything is said of it.
+// packArchive writes the archive and has it read back before anything is said of it.
 func (b *build) packArchive(ctx context.Context) error {
 	f, name, err := b.partial(b.places.archive)
 	if err != nil {
@@ -180,9 +180,17 @@ func (b *build) packArchive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := seal(f, 0o644); err != nil {
+	sealed := make(chan error, 1)
+	go func() { sealed <- seal(f, 0o644) }() // the disk is slow, and reading back needs a processor only
+	checked := b.checkArchive(ctx, name, to, content)
+	if err := <-sealed; err != nil {
 		return err
 	}
+	return checked
+}
+
+// checkArchive puts what was packed into the manifest and reads the archive back with every check.
+func (b *build) checkArchive(ctx context.Context, name string, to *tally, content packed) error {
 	c := b.manifest.Frontend()
 	c.SHA256, c.SizeBytes, c.UnpackedBytes = digest(to.sum), to.n, &content.unpacked
 	slices.SortFunc(content.files, func(x, y FileEntry) int { return strings.Compare(x.Path, y.Path) })
