@@ -11,22 +11,53 @@ import (
 // Archival tells whether bitcoin keeps the whole chain with its index, or will on a node that has none yet: what is
 // recorded counts first, then what an existing chain was made with, then disk and configuration.
 func (h *Host) Archival() bool {
+	if mode, known := h.chainMode(); known {
+		return mode.Archival()
+	}
+	size, err := h.sizing()
+	return err == nil && size.Mode().Archival()
+}
+
+// chainMode is the mode that is decided already, by the record or by the chain that there is.
+func (h *Host) chainMode() (mode derived.Mode, known bool) {
 	records, _ := h.State.ReadRecords()
 	for _, id := range []string{"bitcoin-knots", "bitcoin-core"} {
 		if r, ok := records[id]; ok && r.Pinned.Prune != nil && r.Pinned.TxIndex != nil {
-			return derived.Mode{PruneMiB: int64(*r.Pinned.Prune), TxIndex: *r.Pinned.TxIndex}.Archival()
+			return derived.Mode{PruneMiB: int64(*r.Pinned.Prune), TxIndex: *r.Pinned.TxIndex}, true
 		}
 	}
 	if h.hasData(h.Layout.Data("bitcoin/blocks")) {
 		conf, _ := os.ReadFile(h.Layout.Host(h.Layout.Data("bitcoin/bitcoin.conf")))
-		return derived.RunningMode(conf, nil).Archival()
+		return derived.RunningMode(conf, nil).Mode, true
 	}
-	var prune *int64
+	return derived.Mode{}, false
+}
+
+// sizing is what disk, memory and configuration come to.
+func (h *Host) sizing() (derived.Sizing, error) {
+	var cfg derived.SizingConfig
 	if n, err := strconv.ParseInt(h.Config.Bitcoin.Prune, 10, 64); err == nil {
-		prune = &n
+		cfg.PruneMiB = &n
 	}
-	size, err := derived.Size(h.Facts.MemTotal, h.Facts.Cores, h.Facts.DataDisk, derived.SizingConfig{PruneMiB: prune})
-	return err == nil && size.Mode().Archival()
+	if n, err := strconv.ParseInt(h.Config.Bitcoin.DBCacheMiB, 10, 64); err == nil {
+		cfg.DBCacheMiB = n
+	}
+	return derived.Size(h.Facts.MemTotal, h.Facts.Cores, h.Facts.DataDisk, cfg)
+}
+
+// chain warns of what the machine's sizes make of a bitcoin that has no chain yet: later they change nothing any more.
+func (h *Host) chain(p *Plan) {
+	isBitcoin := func(id string) bool { return h.Set.Apps[id] != nil && h.Set.Apps[id].Ext("sizing") == "bitcoin" }
+	if _, known := h.chainMode(); known || !slices.ContainsFunc(h.Chosen, isBitcoin) {
+		return
+	}
+	size, err := h.sizing()
+	if err != nil {
+		p.warn("%v", err)
+	}
+	for _, w := range size.Warnings {
+		p.warn("%s", w)
+	}
 }
 
 // Present tells that an app is on the node, by its record or its container.

@@ -59,6 +59,7 @@ func TestPreflightSaysEverythingAtOnce(t *testing.T) {
 func TestPreflightWarns(t *testing.T) {
 	f := newHost(t)
 	f.Facts.DataFree, f.Facts.MemTotal, f.Facts.Delegated = 6<<30, 2<<30, node.Controllers{CPU: true, Pids: true}
+	f.Facts.DataDisk = 60e9
 	f.write("/proc/net/tcp", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"+
 		"   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  4242        0 1 1\n", 0o644)
 	p, err := f.plan(f.preflight)
@@ -66,10 +67,14 @@ func TestPreflightWarns(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := strings.Join(p.Warnings, "\n")
-	for _, w := range []string{"6.0 GiB free, 20 GiB are advised", "2.0 GiB of memory", "not delegated to archipelago: memory", "lnd: port 8080 is held by a process of uid 4242"} {
+	for _, w := range []string{"6.0 GiB free, 20 GiB are advised", "2.0 GiB of memory", "bitcoin gets 1536 MiB of memory", "a disk of 60 GB is small: the chain is pruned to 5000 MiB", "not delegated to archipelago: memory", "lnd: port 8080 is held by a process of uid 4242"} {
 		if !strings.Contains(all, w) {
 			t.Errorf("no warning %q in\n%s", w, all)
 		}
+	}
+	f.write("/var/lib/archipelago/bitcoin/blocks/blk00000.dat", "x", 0o600) // the mode is decided: the disk changes nothing any more
+	if p, err := f.plan(f.preflight); err != nil || strings.Contains(strings.Join(p.Warnings, "\n"), "pruned") {
+		t.Errorf("%v\n%s", err, strings.Join(p.Warnings, "\n"))
 	}
 }
 

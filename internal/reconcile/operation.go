@@ -41,7 +41,7 @@ const (
 	WriteRecord    Kind = "write record"
 	RemoveSecret   Kind = "remove secret"
 	MoveData       Kind = "move data"
-	OpenWallet     Kind = "wallet"
+	OpenWallet     Kind = "open"
 	RemoveNetwork  Kind = "remove network"
 	RemoveImage    Kind = "remove image"
 	Delete         Kind = "delete"

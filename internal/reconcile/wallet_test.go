@@ -155,7 +155,7 @@ func (n *fakeNode) hasWallet(password string) {
 func TestAPassMakesTheWallet(t *testing.T) {
 	n := walletNode(t)
 	plan := n.plan().String()
-	for _, want := range []string{"write secret    lnd               lnd-wallet-password", "wallet          lnd               wallet", "lnd has no wallet", "wallet          bitcoin-knots"} {
+	for _, want := range []string{"write secret    lnd               lnd-wallet-password", "open            lnd               wallet", "lnd has no wallet", "open            bitcoin-knots     wallet"} {
 		if !strings.Contains(plan, want) {
 			t.Errorf("the plan lacks %q:\n%s", want, plan)
 		}
@@ -220,7 +220,7 @@ func TestBitcoinsWalletIsNeverFatal(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	n.wallets.err = nil
-	if !strings.Contains(n.plan().String(), "wallet          bitcoin-knots") {
+	if !strings.Contains(n.plan().String(), "open            bitcoin-knots") {
 		t.Error("the next pass does not look at it")
 	}
 }
@@ -414,12 +414,12 @@ func TestWalletDue(t *testing.T) {
 	}{
 		{"ready", Wallet{Exists: true, Password: key}, "ready", nil, NoOp, "ready", ""},
 		{"starting", Wallet{Exists: true, Password: key}, "starting", nil, NoOp, "starting", ""},
-		{"no wallet", Wallet{MayCreate: true, Password: key}, "needs wallet", nil, Updated, "needs wallet", "1 wallet app wallet lnd has no wallet"},
+		{"no wallet", Wallet{MayCreate: true, Password: key}, "needs wallet", nil, Updated, "needs wallet", "1 open app wallet lnd has no wallet"},
 		{"none wanted", Wallet{}, "needs wallet", nil, Left, "needs-config", ""},
-		{"locked, with a password", Wallet{Exists: true, Password: key}, "locked", nil, Updated, "locked", "1 wallet app wallet the wallet is locked"},
+		{"locked, with a password", Wallet{Exists: true, Password: key}, "locked", nil, Updated, "locked", "1 open app wallet the wallet is locked"},
 		{"locked, and opening", Wallet{Exists: true, Password: key}, "locked", startedBefore(30 * time.Second), Waiting, "locked", ""},
 		{"locked, without", Wallet{Exists: true}, "locked", nil, NoOp, "locked", ""},
-		{"locked, while its check fails", Wallet{Exists: true, Legacy: key}, "locked", health(podman.HealthUnhealthy), Updated, "locked", "1 wallet app wallet the wallet is locked"},
+		{"locked, while its check fails", Wallet{Exists: true, Legacy: key}, "locked", health(podman.HealthUnhealthy), Updated, "locked", "1 open app wallet the wallet is locked"},
 		{"locked and restarted", Wallet{Exists: true, Legacy: key}, "locked", all([]build{wants(moreMemory)}...), Recreated, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -437,7 +437,7 @@ func TestWalletDue(t *testing.T) {
 			}
 			text := planText(plan)
 			if c.action == Recreated {
-				if !strings.HasSuffix(text, "wallet app wallet the wallet is locked after 3") && !strings.Contains(text, "wallet app wallet the wallet is locked") {
+				if !strings.HasSuffix(text, "open app wallet the wallet is locked after 3") && !strings.Contains(text, "open app wallet the wallet is locked") {
 					t.Errorf("plan:\n%s", text)
 				}
 			} else if text != c.plan {

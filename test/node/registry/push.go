@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -30,8 +32,23 @@ func (s *Server) Add(ref string, img v1.Image) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refs[k] = true
+	s.images[k] = img
 	return nil
+}
+
+// Archive writes the image of a reference as podman save does, with the reference in it.
+func (s *Server) Archive(ref, path string) error {
+	s.mu.Lock()
+	img := s.images[key(ref)]
+	s.mu.Unlock()
+	if img == nil {
+		return fmt.Errorf("registry: no image under %s", ref)
+	}
+	tag, err := name.NewTag(ref)
+	if err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	return tarball.WriteToFile(path, tag, img)
 }
 
 func (s *Server) addBlobs(name string, img v1.Image) error {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // Fault is how the registry misbehaves for a reference. The zero value is no fault.
@@ -33,7 +34,7 @@ type Server struct {
 	store http.Handler
 
 	mu     sync.Mutex
-	refs   map[string]bool
+	images map[string]v1.Image
 	faults map[string]Fault
 	pulls  map[string]int
 	hanged chan struct{} // closed to let go of requests that hang
@@ -43,7 +44,7 @@ type Server struct {
 func New() *Server {
 	return &Server{
 		store:  ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))),
-		refs:   map[string]bool{},
+		images: map[string]v1.Image{},
 		faults: map[string]Fault{},
 		pulls:  map[string]int{},
 		hanged: make(chan struct{}),
@@ -95,7 +96,7 @@ func (s *Server) Pulls(ref string) int {
 func (s *Server) Has(ref string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.refs[key(ref)]
+	return s.images[key(ref)] != nil
 }
 
 // Store answers for the same images, without faults and without counting: what a mirror holds.
