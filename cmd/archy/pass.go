@@ -22,6 +22,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/stage"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 	"git.tx1138.com/lfg2025/archy/internal/systemd"
 )
 
@@ -65,6 +66,7 @@ func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 	disk := reconcile.NodeDisk{Layout: c.Layout, Facts: c.Facts, Mapped: cli, Runner: command.Exec{}, Contexts: c.buildContext, Now: time.Now}
 	return &reconcile.Pass{
 		Version: version, Locks: c.Locks, Intent: c.State,
+		Diary: state.Diary{Store: c.State, Locks: c.Locks, Command: c.command, Now: time.Now},
 		Observer: reconcile.Observer{Engine: c.Engine, Units: c.Systemd, State: c.State, Secrets: store, Mapped: cli, Set: c.Set,
 			Layout: c.Layout, Config: c.Config, Facts: c.Facts, Options: o, Contexts: c.buildContext, Stage: stages, AskHost: askHost, Random: rand.Reader, Now: time.Now},
 		Applier: reconcile.Applier{Engine: c.Engine, Units: c.Systemd, Disk: disk, Legacy: cli, Secrets: reconcile.SecretStore{Store: store},

@@ -22,6 +22,9 @@ type cli struct {
 	quiet         bool
 	noColor       bool
 	asServiceUser bool
+
+	// command is what is being run, without the name of the program: reconcile, lnd connect ...
+	command string
 }
 
 type cliKey struct{}
@@ -40,6 +43,7 @@ func (c *cli) run(ctx context.Context, args []string) int {
 		if run := cmd.RunE; run != nil {
 			cmd.RunE = func(cmd *cobra.Command, args []string) error {
 				started = true
+				c.command = strings.TrimPrefix(cmd.CommandPath(), "archy ")
 				if c.verbose && c.quiet {
 					return usage("", "--verbose and --quiet contradict each other")
 				}

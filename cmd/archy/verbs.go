@@ -9,7 +9,7 @@ import (
 
 // verbCmds are what an owner types every day.
 func verbCmds() []*cobra.Command {
-	return []*cobra.Command{installCmd(), startCmd(), stopCmd(), restartCmd(), removeCmd(), upgradeCmd(), logsCmd(), healthCmd(), pruneCmd()}
+	return []*cobra.Command{installCmd(), startCmd(), stopCmd(), restartCmd(), removeCmd(), upgradeCmd(), logsCmd(), whyCmd(), healthCmd(), pruneCmd()}
 }
 
 func installCmd() *cobra.Command {

@@ -31,8 +31,8 @@ type Options struct {
 	Follow bool
 	// Lines are the last ones, or All.
 	Lines int
-	// Since leaves out what is older; zero leaves out nothing.
-	Since time.Time
+	// Since leaves out what is older, Until what is younger; zero leaves out nothing.
+	Since, Until time.Time
 }
 
 // Line is one line of a log. Its text ends with the call that it is handed to.
@@ -89,6 +89,9 @@ func (s Source) journal(o Options) []string {
 	if !o.Since.IsZero() {
 		argv = append(argv, fmt.Sprintf("--since=@%d", o.Since.Unix()))
 	}
+	if !o.Until.IsZero() {
+		argv = append(argv, fmt.Sprintf("--until=@%d", o.Until.Unix()))
+	}
 	if o.Follow {
 		argv = append(argv, "--follow")
 	}
@@ -102,6 +105,9 @@ func (s Source) podman(o Options) []string {
 	}
 	if !o.Since.IsZero() {
 		argv = append(argv, "--since="+o.Since.UTC().Format(time.RFC3339))
+	}
+	if !o.Until.IsZero() {
+		argv = append(argv, "--until="+o.Until.UTC().Format(time.RFC3339))
 	}
 	if o.Follow {
 		argv = append(argv, "--follow")

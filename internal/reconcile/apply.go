@@ -538,6 +538,8 @@ func (r *run) keepHistory(c *change) error {
 		h.UseBootAttempt(r.w.BootID)
 	}
 	if c.C == nil || c.Managed() && r.w.Now.Sub(c.C.StartedAt) <= state.HealthyReset { // only then systemd was asked
+		c.result.AutoRestarts = h.AutoRestartsSince(c.Service.NRestarts)
+		c.result.LastRun = strings.TrimPrefix(exitNote(c.App), "; last run: ")
 		h.CountAutoRestarts(now, c.Service.NRestarts)
 	}
 	if r.dependencyCameUp(c) {

@@ -145,7 +145,8 @@ func TestExitCodeText(t *testing.T) {
 		result string
 		want   string
 	}{
-		{0, "", "exited 0"}, {1, "", "exited 1"}, {125, "exit-code", "exited 125"}, {137, "", "killed (137)"}, {143, "signal", "terminated (143)"},
+		{0, "", "exited 0"}, {1, "", "exited 1"}, {125, "exit-code", "exited 125: podman could not make or run the container"},
+		{126, "exit-code", "exited 126: its command cannot be executed"}, {127, "exit-code", "exited 127: its command is not in the image"}, {137, "", "killed (137)"}, {143, "signal", "terminated (143)"},
 		{134, "core-dump", "ended by signal 6"}, {139, "", "ended by signal 11"}, {255, "", "exited 255"}, {128, "", "exited 128"},
 		{137, "oom-kill", "killed, out of memory"}, {0, "timeout", "did not start in time"},
 	} {

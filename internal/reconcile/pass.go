@@ -38,6 +38,8 @@ type Pass struct {
 	// Held tells that the caller has the locks of a full pass, from HoldFull.
 	Held     bool
 	ExitCode bool
+	// Diary gets what the pass did and found.
+	Diary state.Diary
 	// Planned is called with the plan before anything is changed.
 	Planned func(w *World, p Plan)
 }
@@ -75,6 +77,11 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 		result.Apps = p.unchanged(w, plan)
 	} else {
 		result.Apps = p.Applier.Apply(ctx, w, plan)
+	}
+	if !o.CheckOnly {
+		if err := p.keepDiary(ctx, result.Apps); err != nil {
+			result.Warnings = append(result.Warnings, err.Error())
+		}
 	}
 	if o.CheckOnly {
 		for _, op := range plan.Ops {

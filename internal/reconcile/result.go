@@ -67,7 +67,11 @@ type AppResult struct {
 	Breaker          BreakerState `json:"breaker"`
 	Error            *AppError    `json:"error,omitempty"`
 	// Repeated tells that the error was told within the last hour and is no news.
-	Repeated    bool      `json:"-"`
+	Repeated bool `json:"-"`
+	// AutoRestarts are systemd's own restarts since the last pass, and LastRun is how the last run ended.
+	AutoRestarts int    `json:"-"`
+	LastRun      string `json:"-"`
+
 	DurationMS  int64     `json:"duration_ms"`
 	Row         string    `json:"row,omitempty"`
 	Class       Class     `json:"class"`

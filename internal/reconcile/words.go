@@ -98,6 +98,12 @@ func exitWords(code int, result string) string {
 		return "did not start in time"
 	case code == 0:
 		return "exited 0"
+	case code == 125:
+		return "exited 125: podman could not make or run the container"
+	case code == 126:
+		return "exited 126: its command cannot be executed"
+	case code == 127:
+		return "exited 127: its command is not in the image"
 	case code == 137:
 		return "killed (137)"
 	case code == 143:

@@ -80,14 +80,18 @@ func Delay(n int) time.Duration {
 // CountAutoRestarts counts systemd's automatic restarts since the last pass, from the unit's restart counter
 // (NRestarts). The counter starts again at zero when archy or the owner starts the unit.
 func (h *History) CountAutoRestarts(now time.Time, nRestarts int) {
-	added := nRestarts - h.AutoRestarts
-	if added < 0 {
-		added = nRestarts
-	}
-	for range min(added, BreakerEvents) {
+	for range min(h.AutoRestartsSince(nRestarts), BreakerEvents) {
 		h.Count(now, EventAutoRestart)
 	}
 	h.AutoRestarts = nRestarts
+}
+
+// AutoRestartsSince is how many of them are new.
+func (h *History) AutoRestartsSince(nRestarts int) int {
+	if nRestarts < h.AutoRestarts {
+		return nRestarts
+	}
+	return nRestarts - h.AutoRestarts
 }
 
 // Attempts is the number of counted events within the window.

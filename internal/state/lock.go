@@ -82,6 +82,11 @@ func (l *Locks) Intent(ctx context.Context, wait time.Duration) (*Lock, error) {
 	return l.take(ctx, "intent.lock", wait, (*flock.Flock).TryLockContext)
 }
 
+// Diary is held while entries are added to the diaries of apps.
+func (l *Locks) Diary(ctx context.Context, wait time.Duration) (*Lock, error) {
+	return l.take(ctx, "history.lock", wait, (*flock.Flock).TryLockContext)
+}
+
 // Update is held by whoever works on the marker of an update, so that no update is judged twice.
 func (l *Locks) Update(ctx context.Context, wait time.Duration) (*Lock, error) {
 	return l.take(ctx, "update.lock", wait, (*flock.Flock).TryLockContext)
