@@ -8,6 +8,8 @@ package doctor
 import (
 	"context"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 )
 
 // Severity is how bad a finding is, and the status of a check.
@@ -96,12 +98,13 @@ type Document struct {
 	StartedAt  time.Time `json:"started_at"`
 	DurationMS int64     `json:"duration_ms"`
 	// As is who looked: root, or the name of the service user.
-	As       string   `json:"as"`
-	Heal     *Heal    `json:"heal,omitempty"`
-	Notes    []string `json:"notes,omitempty"`
-	Checks   []Result `json:"checks"`
-	Summary  Summary  `json:"summary"`
-	ExitCode int      `json:"exit_code"`
+	As string `json:"as"`
+	// Heal is the climb of the ladder that --heal made.
+	Heal     *heal.Report `json:"heal,omitempty"`
+	Notes    []string     `json:"notes,omitempty"`
+	Checks   []Result     `json:"checks"`
+	Summary  Summary      `json:"summary"`
+	ExitCode int          `json:"exit_code"`
 }
 
 // Summary counts the checks of a document by their status; NeedsHuman counts findings.
@@ -129,7 +132,7 @@ func (d *Document) Summarise() {
 	for _, r := range d.Checks {
 		d.Summary.count(r)
 	}
-	if d.Heal != nil && d.Heal.NeedsHuman {
+	if d.Heal != nil && d.Heal.ExitCode() == heal.ExitHuman {
 		d.Summary.NeedsHuman++
 	}
 	switch s := d.Summary; {

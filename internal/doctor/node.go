@@ -14,6 +14,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/state"
@@ -46,7 +47,7 @@ type Node struct {
 	Engine  Engine
 	Observe func(ctx context.Context) (*reconcile.World, reconcile.Plan, error)
 	// Podman says how podman is, by its evidence.
-	Podman func(ctx context.Context) (PodmanState, error)
+	Podman func(ctx context.Context) (heal.Diagnosis, error)
 	// Resolve looks a name up.
 	Resolve func(ctx context.Context, name string) error
 	// Publish lets everybody read a directory with all that is in it.
@@ -83,26 +84,7 @@ type Updates interface {
 	Last() (*update.Marker, error)
 }
 
-// PodmanState is how podman is.
-type PodmanState struct {
-	// Name is ok, slow, or what is wrong with it; Evidence the text or fact that says so.
-	Name, Evidence string
-	OK             bool
-	Human          bool
-	Mend           string
-}
-
-// Heal is what a climb of the heal ladder did.
-type Heal struct {
-	Level      string `json:"level"`
-	State      string `json:"state"`
-	Result     string `json:"result"`
-	NeedsHuman bool   `json:"needs_human"`
-	// Report is the climb in full.
-	Report any `json:"report,omitempty"`
-}
-
-// look bounds the one observation that many checks share.
+// observeLimit bounds the one observation that many checks share.
 const observeLimit = 40 * time.Second
 
 // World is what a pass would find and do. It is looked at once for all checks.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 )
 
 // subid: the ranges decide who owns what the containers wrote, so nobody but a person changes them.
@@ -121,16 +122,30 @@ func podmanState(ctx context.Context, n *Node) []Finding {
 	if n.Podman == nil {
 		return skip("nobody can ask podman here")
 	}
-	s, err := n.Podman(ctx)
+	d, err := n.Podman(ctx)
 	switch {
 	case err != nil:
-		return []Finding{failure("", "podman could not be examined: %v", err).by("podman info")}
-	case s.OK:
+		return []Finding{failure("", "podman could not be examined: %v", err).by("archy podman check")}
+	case d.State == heal.OK:
 		return n.otherGraphRoot(ctx)
+	case d.State == heal.Slow:
+		return []Finding{warning(string(d.State), "podman answers late: %s", d.Evidence).by("archy podman check, again in some minutes")}
 	}
-	f := failure(s.Name, "%s", s.Evidence).by("%s", s.Mend)
-	f.Human = s.Human
-	return []Finding{f}
+	return []Finding{podmanFinding(d)}
+}
+
+// podmanFinding names the climb that begins with this state, or what a person has to decide.
+func podmanFinding(d heal.Diagnosis) Finding {
+	f := failure(string(d.State), "%s (%s)", d.Evidence, d.Source).by("archy podman heal")
+	if d.Human == nil {
+		return f
+	}
+	var ways []string
+	for _, c := range d.Human.Commands {
+		ways = append(ways, c.Command)
+	}
+	f.Mend = strings.Join(ways, ", or: ")
+	return f.human()
 }
 
 // otherGraphRoot: what podman really uses counts, whatever its configuration says.

@@ -190,6 +190,8 @@ func (n *Node) unreadable(ctx context.Context, dir string) (path string, mode fs
 // testedPodman is the version whose behaviour archy knows.
 const testedPodman = "5.4."
 
+const installPodman = "sudo apt install podman uidmap passt netavark aardvark-dns conmon crun"
+
 func versions(ctx context.Context, n *Node) []Finding {
 	list := []Finding{}
 	podman, err := n.run(ctx, "podman", "--version")
@@ -197,12 +199,12 @@ func versions(ctx context.Context, n *Node) []Finding {
 	switch {
 	case errors.Is(err, errElsewhere):
 	case err != nil:
-		return []Finding{failure("podman", "it cannot be started: %v", err).by("sudo apt install podman uidmap passt netavark aardvark-dns conmon crun")}
+		return []Finding{failure("podman", "it cannot be started: %v", err).by("%s", installPodman)}
 	case !strings.HasPrefix(podman, testedPodman):
 		list = append(list, warning("podman", "version %s; this archy was made for %sx", podman, testedPodman).by("apt policy podman"))
 	}
-	for _, name := range missingTools(n) {
-		list = append(list, failure(name, "the program is not there, and podman needs it").by("sudo apt install podman uidmap passt netavark aardvark-dns conmon crun"))
+	if missing := missingTools(n); len(missing) > 0 {
+		list = append(list, failure(strings.Join(missing, ", "), "podman needs it, and it is not there").by("%s", installPodman))
 	}
 	if n.exists(node.VolumeIDPath) && n.firstBootDone() && !n.exists("/usr/local/bin/archy") && !n.exists("/usr/bin/archy") {
 		list = append(list, warning("/usr/local/bin/archy", "archy is not installed: the units of this node start nothing").by("sudo archy iso install --root /"))
