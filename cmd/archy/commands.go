@@ -7,6 +7,7 @@ func (c *cli) commands() []*cobra.Command {
 	return append(verbCmds(),
 		firstBootCmd(),
 		statusCmd(),
+		doctorCmd(),
 		reconcileCmd(),
 		adoptCmd(),
 		appsCmd(),

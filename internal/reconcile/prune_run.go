@@ -115,7 +115,7 @@ func (p Pruner) look(ctx context.Context) (l Litter, err error) {
 		return l, err
 	}
 	l.Units = p.units()
-	l.Trash, l.Quarantine = trash(p.Layout), quarantine(p.Layout)
+	l.Trash, l.Quarantine = trash(p.Layout), Quarantine(p.Layout)
 	return l, nil
 }
 
@@ -139,8 +139,8 @@ func (p Pruner) units() map[string][]byte {
 // trash lists what lies in the trash.
 func trash(l node.Layout) []string { return entries(l, l.State("trash")) }
 
-// quarantine lists what a heal of podman has renamed: in archy's own directory, and beside where it was.
-func quarantine(l node.Layout) []string {
+// Quarantine lists what a heal of podman has renamed: in archy's own directory, and beside where it was.
+func Quarantine(l node.Layout) []string {
 	list := entries(l, l.State("quarantine"))
 	for _, dir := range []string{"", "libpod", "libpod/tmp", "containers"} {
 		for _, file := range entries(l, path.Join(l.RuntimeDir, dir)) {

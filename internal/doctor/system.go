@@ -1,0 +1,269 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/dist"
+	"git.tx1138.com/lfg2025/archy/internal/firstboot"
+	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/update"
+)
+
+func firewall(ctx context.Context, n *Node) []Finding {
+	if !n.Config.Firewall.Manage {
+		return skip("firewall.manage is false")
+	}
+	return reportOnly(part(ctx, n, firstboot.PartFirewall, Warning, ""))
+}
+
+// tor mends at the level safe: a name that Tor has made since first boot is copied to where everybody may read it.
+func tor(ctx context.Context, n *Node) []Finding {
+	if _, err := n.Host.CheckPart(ctx, firstboot.PartTor); errors.Is(err, firstboot.ErrUnmanaged) {
+		return mendBy(asSafe(part(ctx, n, firstboot.PartTorNames, Warning, "")), "sudo archy doctor --fix")
+	}
+	list := reportOnly(part(ctx, n, firstboot.PartTor, Warning, firstboot.Torrc))
+	return append(list, mendBy(asSafe(part(ctx, n, firstboot.PartTorNames, Warning, "")), "sudo archy doctor --fix")...)
+}
+
+// Units that an installation lays down, and those of them that must be on.
+const unitDir = "/etc/systemd/system"
+
+var running = []string{"archy-doctor.timer", "archy-reconcile.timer", "archy-update-verify.path"}
+
+func timers(ctx context.Context, n *Node) []Finding {
+	const install = "sudo archy iso install --root /; sudo systemctl daemon-reload"
+	var list []Finding
+	units, _ := fs.Glob(dist.FS, "systemd/archy-*")
+	for _, name := range units {
+		path := filepath.Join(unitDir, filepath.Base(name))
+		have, err := os.ReadFile(n.Layout.Host(path))
+		switch {
+		case err != nil:
+			list = append(list, warning(path, "the unit is not there").by(install))
+		case !bytes.Equal(have, dist.Text(name)):
+			list = append(list, warning(path, "it is not the unit of this archy").by(install))
+		}
+	}
+	for _, name := range running {
+		if !n.exists(filepath.Join(unitDir, name)) {
+			continue
+		}
+		if state, err := n.run(ctx, "systemctl", "is-active", name); err != nil && !errors.Is(err, errElsewhere) {
+			list = append(list, warning(name, "it is %s: nobody looks at the node by itself", orElse(state, "off")).by("sudo systemctl enable --now %s", name))
+		}
+	}
+	return append(list, n.lastRuns(ctx)...)
+}
+
+// lastRuns tells of a pass or a verification that ended badly. The doctor's own last run is no news to the doctor.
+func (n *Node) lastRuns(ctx context.Context) []Finding {
+	var list []Finding
+	for _, unit := range []string{"archy-first-boot.service", "archy-reconcile.service", "archy-update-verify.service"} {
+		text, err := n.run(ctx, "systemctl", "show", "-p", "Result", "-p", "ExecMainStatus", "-p", "LoadState", unit)
+		p := properties(text)
+		if err != nil || p["LoadState"] != "loaded" || p["Result"] == "success" || p["Result"] == "" {
+			continue
+		}
+		list = append(list, warning(unit, "its last run ended with %s (exit code %s)", p["Result"], p["ExecMainStatus"]).by("journalctl -u %s -n 50", unit))
+	}
+	return list
+}
+
+// staleUpdate is the age from which nobody judges an update any more.
+const staleUpdate = 10 * time.Minute
+
+func updates(_ context.Context, n *Node) []Finding {
+	if n.Updates == nil {
+		return skip("the marker of an update cannot be looked at")
+	}
+	pending, err1 := n.Updates.Pending()
+	last, err2 := n.Updates.Last()
+	var list []Finding
+	for _, err := range joined(errors.Join(err1, err2)) {
+		var bad *update.BadMarker
+		if !errors.As(err, &bad) {
+			list = append(list, warning("", "%v", err).by("sudo archy update status"))
+			continue
+		}
+		list = append(list, failure(bad.Path, "%v: no update can be confirmed or undone by it", bad.Err).by("sudo mv %s %s.broken", bad.Path, bad.Path))
+	}
+	if pending != nil {
+		list = append(list, pendingUpdate(pending, n.Now()))
+	}
+	return append(list, lastUpdate(last)...)
+}
+
+func pendingUpdate(m *update.Marker, now time.Time) Finding {
+	where := fmt.Sprintf("update %s -> %s", m.OldVersion, m.NewVersion)
+	switch age := now.Sub(m.MarkedAt); {
+	case m.State == update.RollingBack:
+		return failure(where, "its rollback stopped at step %d", m.Step).by("sudo archy update verify")
+	case age > staleUpdate || age < -staleUpdate:
+		return warning(where, "it is %s since %s and nobody has judged it", m.State, stamp(m.MarkedAt)).by("sudo archy update verify")
+	}
+	return info(where, "it waits for its verdict (%s)", m.State).by("archy update status")
+}
+
+func lastUpdate(m *update.Marker) []Finding {
+	if m == nil {
+		return nil
+	}
+	where := fmt.Sprintf("update %s -> %s", m.OldVersion, m.NewVersion)
+	switch m.State {
+	case update.RollbackFailed:
+		return []Finding{failure(where, "the old version could not be put back: %s; %s", m.Reason, m.Failure).by("archy update status").human()}
+	case update.RolledBack:
+		return []Finding{info(where, "it was undone on %s: %s", stamp(m.FinishedAt), m.Reason).by("archy update status")}
+	}
+	return nil
+}
+
+// webUIDir is where the web server reads the pages; mostPages is where a walk ends.
+const (
+	webUIDir  = "/opt/archipelago/web-ui"
+	mostPages = 50000
+)
+
+// webUI, incident 4: an archive root of mode 0700 is error 500 on every page.
+func webUI(ctx context.Context, n *Node) []Finding {
+	top, err := os.Lstat(n.Layout.Host(webUIDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return skip("%s is not there", webUIDir)
+	}
+	if err != nil {
+		return []Finding{failure(webUIDir, "%v", err)}
+	}
+	var list []Finding
+	add := func(object, format string, args ...any) {
+		f := failure(object, format, args...).by("sudo archy doctor --heal=full")
+		if n.Publish != nil {
+			f = f.fixable(Full, func(context.Context) error { return n.Publish(webUIDir) })
+		}
+		list = append(list, f)
+	}
+	if mode := top.Mode().Perm(); mode != 0o755 {
+		add(webUIDir, "E_ROOT_MODE: mode %04o, want 0755: every page is error 500", mode)
+	}
+	if path, mode, count := n.unreadable(ctx, webUIDir); count > 0 {
+		add(path, "mode %04o: the web server cannot read it (%d such entries)", mode, count)
+	}
+	return list
+}
+
+// unreadable finds what others may not read below a directory: the first such entry, and how many.
+func (n *Node) unreadable(ctx context.Context, dir string) (path string, mode fs.FileMode, count int) {
+	seen := 0
+	_ = filepath.WalkDir(n.Layout.Host(dir), func(p string, d fs.DirEntry, err error) error {
+		if seen++; err != nil || ctx.Err() != nil || seen > mostPages {
+			return fs.SkipAll
+		}
+		info, err := d.Info()
+		if err != nil || p == n.Layout.Host(dir) {
+			return nil
+		}
+		need := fs.FileMode(0o004)
+		if d.IsDir() {
+			need = 0o005
+		}
+		if perm := info.Mode().Perm(); info.Mode()&fs.ModeSymlink == 0 && perm&need != need {
+			if count++; count == 1 {
+				rel, _ := filepath.Rel(n.Layout.Host(dir), p)
+				path, mode = filepath.Join(dir, rel), perm
+			}
+		}
+		return nil
+	})
+	return path, mode, count
+}
+
+// testedPodman is the version whose behaviour archy knows.
+const testedPodman = "5.4."
+
+const installPodman = "sudo apt install podman uidmap passt netavark aardvark-dns conmon crun"
+
+func versions(ctx context.Context, n *Node) []Finding {
+	list := []Finding{}
+	podman, err := n.run(ctx, "podman", "--version")
+	podman = strings.TrimPrefix(podman, "podman version ")
+	switch {
+	case errors.Is(err, errElsewhere):
+	case err != nil:
+		return []Finding{failure("podman", "it cannot be started: %v", err).by("%s", installPodman)}
+	case !strings.HasPrefix(podman, testedPodman):
+		list = append(list, warning("podman", "version %s; this archy was made for %sx", podman, testedPodman).by("apt policy podman"))
+	}
+	if missing := missingTools(n); len(missing) > 0 {
+		list = append(list, failure(strings.Join(missing, ", "), "podman needs it, and it is not there").by("%s", installPodman))
+	}
+	if n.exists(node.VolumeIDPath) && n.firstBootDone() && !n.exists("/usr/local/bin/archy") && !n.exists("/usr/bin/archy") {
+		list = append(list, warning("/usr/local/bin/archy", "archy is not installed: the units of this node start nothing").by("sudo archy iso install --root /"))
+	}
+	return list
+}
+
+func missingTools(n *Node) (missing []string) {
+	dirs := []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/lib/podman", "/usr/libexec/podman", "/usr/local/lib/podman", "/usr/local/libexec/podman"}
+	for _, tool := range firstboot.Tools {
+		if !slices.ContainsFunc(dirs, func(dir string) bool { return n.exists(filepath.Join(dir, tool)) }) {
+			missing = append(missing, tool)
+		}
+	}
+	return missing
+}
+
+// certificateSoon is how early the end of a certificate is told.
+const certificateSoon = 14 * 24 * time.Hour
+
+// certificates of the node's web server and of lnd; one that cannot be read is its owner's.
+func certificates(_ context.Context, n *Node) []Finding {
+	var list []Finding
+	paths, _ := filepath.Glob(n.Layout.Host("/etc/archipelago/ssl/*"))
+	for _, host := range paths {
+		path := filepath.Join("/etc/archipelago/ssl", filepath.Base(host))
+		if slices.Contains([]string{".crt", ".pem", ".cert"}, filepath.Ext(path)) {
+			list = append(list, n.certificate(path, "", "make it anew and put it there, then sudo systemctl reload nginx")...)
+		}
+	}
+	lnd := n.Layout.Data("lnd/tls.cert")
+	return append(list, n.certificate(lnd, "lnd", "archy stop lnd; sudo rm "+lnd+" "+n.Layout.Data("lnd/tls.key")+"; archy start lnd: lnd makes new ones")...)
+}
+
+func (n *Node) certificate(path, name, mend string) []Finding {
+	text, err := os.ReadFile(n.Layout.Host(path))
+	if err != nil {
+		return nil
+	}
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE" {
+		if strings.Contains(string(text), "PRIVATE KEY") {
+			return nil
+		}
+		return []Finding{failure(path, "it is no certificate").by("%s", mend)}
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return []Finding{failure(path, "%v", err).by("%s", mend)}
+	}
+	var list []Finding
+	switch left := cert.NotAfter.Sub(n.Now()); {
+	case left < 0:
+		list = append(list, failure(path, "it ended %s", stamp(cert.NotAfter)).by("%s", mend))
+	case left < certificateSoon:
+		list = append(list, warning(path, "it ends %s", stamp(cert.NotAfter)).by("%s", mend))
+	}
+	if name != "" && cert.VerifyHostname(name) != nil {
+		list = append(list, warning(path, "it lacks the name %s, by which the other apps dial it", name).by("%s", mend))
+	}
+	return list
+}
