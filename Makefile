@@ -134,7 +134,11 @@ bench: build ## speed and size against podman, bash and podman-compose, one tabl
 
 .PHONY: bench-release
 bench-release: build ## building and checking a release against tar and sha256sum, one table (RESULTS=1 keeps it)
-	go run ./bench/cmd/release $(if $(RESULTS),-results bench/RELEASE.md) lintian:lintian
+	go run ./bench/cmd/release $(if $(RESULTS),-results bench/RELEASE.md)
+
+.PHONY: bench-first-boot
+bench-first-boot: ## the apps of a first boot against systemd alone and a loop of podman run (as root; RESULTS=1 keeps the table)
+	go run ./bench/cmd/firstboot $(if $(RESULTS),-results bench/FIRSTBOOT.md)
 
 .PHONY: env
 env: ## print what a plain go command needs: eval "$(make -s env)"

@@ -38,6 +38,18 @@ func Archy(t testing.TB) string {
 	return path
 }
 
+// ArchyWithMeminfo builds an archy that reads the machine's memory from a file of the node in place of /proc/meminfo: that one is
+// this machine's, and with a mount over it no rootless container starts.
+func ArchyWithMeminfo(t testing.TB, meminfo string) string {
+	t.Helper()
+	Need(t)
+	path := filepath.Join(t.TempDir(), "archy")
+	if err := Compile(path, "cmd/archy", "-X main.version=test -X "+module+"internal/node.meminfo="+meminfo); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // Compile builds the program in a folder of this repository, as the Makefile does and with these linker flags added. The
 // working directory must be in the repository, as that of a test is.
 func Compile(path, pkg, ldflags string) error {

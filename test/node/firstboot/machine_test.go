@@ -33,11 +33,23 @@ type machine struct {
 
 func bare(t *testing.T, config string) *machine {
 	t.Helper()
-	m := &machine{Node: node.UpT(t, node.Options{FirstBoot: true, Apps: node.Ten()}), t: t}
+	return bareWith(t, node.Ten(), config)
+}
+
+// bareWith is a bare machine whose archy knows these apps.
+func bareWith(t *testing.T, apps []string, config string) *machine {
+	t.Helper()
+	m := &machine{Node: node.UpT(t, node.Options{FirstBoot: true, Apps: apps}), t: t}
 	m.must(m.Put(node.Archy(t), archyPath, 0o755))
-	// A disk below 1 TB would be pruned, and nothing indexes a pruned chain.
-	m.must(m.WriteFile(configPath, []byte("bitcoin:\n  prune: 0\n"+config), 0o644))
+	m.configure(config)
 	return m
+}
+
+// configure writes the configuration of a node that keeps the whole chain: a disk below 1 TB would be pruned, and nothing
+// indexes a pruned chain.
+func (m *machine) configure(config string) {
+	m.t.Helper()
+	m.must(m.WriteFile(configPath, []byte("bitcoin:\n  prune: 0\n"+config), 0o644))
 }
 
 func (m *machine) must(err error) {
