@@ -70,7 +70,7 @@ func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 		Observer: reconcile.Observer{Engine: c.Engine, Units: c.Systemd, State: c.State, Secrets: store, Mapped: cli, Set: c.Set,
 			Layout: c.Layout, Config: c.Config, Facts: c.Facts, Options: o, Contexts: c.buildContext, Stage: stages, AskHost: askHost, Random: rand.Reader, Now: time.Now},
 		Applier: reconcile.Applier{Engine: c.Engine, Units: c.Systemd, Disk: disk, Legacy: cli, Secrets: reconcile.SecretStore{Store: store},
-			Locks: c.Locks, Records: c.State, Mirrors: c.mirrors(), Offline: c.Layout.Host(c.Config.Images.OfflineDir), Free: c.dataFree, Stage: stages, Wallets: c.wallets(prober, cli), AskHost: askHost, Now: time.Now, Options: o, Report: c.progress},
+			Locks: c.Locks, Records: c.State, Mirrors: c.mirrors(), Offline: c.Layout.Host(c.Config.Images.OfflineDir), Free: c.dataFree, Stage: stages, Wallets: c.wallets(prober, cli), AskHost: askHost, Now: time.Now, Options: o, Report: c.reported},
 	}
 }
 
@@ -128,6 +128,12 @@ func (e *env) buildContext(app *manifest.App) (fs.FS, error) {
 		return os.DirFS(e.Layout.Host(dir)), nil
 	}
 	return apps.Context(app.ID)
+}
+
+// reported tells a person what a pass is doing, and whoever supervises this process that it has progress.
+func (c *connected) reported(ev reconcile.Event) {
+	tellBeat(c.beat, ev)
+	c.progress(ev)
 }
 
 // progress says on stderr what a pass is doing, a line an operation.

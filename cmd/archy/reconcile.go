@@ -1,10 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +22,7 @@ type reconcileOptions struct {
 	noPull        bool
 	wait          bool
 	timeout       time.Duration
+	metrics       string
 	watch         bool
 	interval      time.Duration
 	waitLock      time.Duration
@@ -56,7 +56,8 @@ failed, 4 drift (with --exit-code), 5 locked, 6 a person must decide, 130 interr
 	f.BoolVar(&o.noPull, "no-pull", false, "treat absent images as missing")
 	f.BoolVar(&o.wait, "wait", false, "wait until every touched app is healthy (default with --container)")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "how long --wait waits")
-	f.BoolVar(&o.watch, "watch", false, "go on: a pass, a pause, a pass")
+	f.StringVar(&o.metrics, "metrics", "", "write figures for Prometheus to this `FILE`, whose name ends with .prom (default from the configuration)")
+	f.BoolVar(&o.watch, "watch", false, "go on: a pass when something has happened, and each interval in any case")
 	f.DurationVar(&o.interval, "interval", 0, "pause between passes with --watch (default from the configuration, at least 5s)")
 	f.DurationVar(&o.waitLock, "wait-lock", 30*time.Second, "how long to wait for another run")
 	return cmd
@@ -66,13 +67,20 @@ func (o *reconcileOptions) run(cmd *cobra.Command) error {
 	if o.interval != 0 && o.interval < 5*time.Second {
 		return usage("", "--interval %s is below 5s", o.interval)
 	}
+	if o.metrics != "" && filepath.Ext(o.metrics) != ".prom" {
+		return usage("node_exporter reads no other", "--metrics %s does not end with .prom", o.metrics)
+	}
+	if o.watch && (o.checkOnly || o.dryRun) {
+		return usage("archy status shows how it is", "--watch and --check-only contradict each other")
+	}
 	if o.watch {
 		return o.loop(cmd)
 	}
-	return o.once(cmd)
+	_, err := o.once(cmd)
+	return err
 }
 
-// begin opens the node. A full pass takes its locks first of all, so that podman may be asked while the manifests are
+// begin opens the node, which is returned with an error too if it could be. A full pass takes its locks first of all, so that podman may be asked while the manifests are
 // being read; what a pass over named apps has to lock is known only after that.
 func (o *reconcileOptions) begin(cmd *cobra.Command) (e *env, done func(), err error) {
 	if e, err = openNode(cmd); err != nil {
@@ -83,40 +91,53 @@ func (o *reconcileOptions) begin(cmd *cobra.Command) (e *env, done func(), err e
 		return e, release, e.load()
 	}
 	if err := e.requireSecrets(); err != nil {
-		return nil, nil, err
+		return e, nil, err
 	}
 	if !o.checkOnly && !o.dryRun {
 		if release, err = reconcile.HoldFull(cmd.Context(), e.Locks, o.waitLock); err != nil {
-			return nil, nil, err
+			return e, nil, err
 		}
 	}
 	e.asked = e.askAhead(cmd.Context())
 	done = func() { e.asked.close(); release() }
 	if err := e.load(); err != nil {
 		done()
-		return nil, nil, err
+		return e, nil, err
 	}
 	return e, done, nil
 }
 
-// once makes one pass.
-func (o *reconcileOptions) once(cmd *cobra.Command) error {
+// once makes one pass, and its figures. The result is nil when nothing could be looked at.
+func (o *reconcileOptions) once(cmd *cobra.Command) (*reconcile.Result, error) {
+	began := time.Now()
+	e, result, err := o.pass(cmd)
+	if e != nil && len(o.containers) == 0 && !o.checkOnly && !o.dryRun {
+		e.writeMetrics(o.metrics, began, result, err)
+	}
+	if err != nil || result == nil {
+		return nil, err
+	}
+	return result, exitCode(result.ExitCode)
+}
+
+// pass makes one pass and prints it.
+func (o *reconcileOptions) pass(cmd *cobra.Command) (*env, *reconcile.Result, error) {
 	e, done, err := o.begin(cmd)
 	if err != nil {
-		return err
+		return e, nil, err
 	}
 	defer done()
 	only, err := e.ids(o.containers)
 	if err != nil {
-		return err
+		return e, nil, err
 	}
 	if err := e.requireSecrets(); err != nil {
-		return err
+		return e, nil, err
 	}
 	e.warnFindings()
 	c, err := e.connect(cmd.Context())
 	if err != nil {
-		return err
+		return e, nil, err
 	}
 	defer c.close()
 	pass := c.pass(reconcile.Options{Only: only, Force: o.force, CreateMissing: o.createMissing, CheckOnly: o.checkOnly || o.dryRun,
@@ -124,61 +145,18 @@ func (o *reconcileOptions) once(cmd *cobra.Command) error {
 	pass.WaitLock, pass.ExitCode, pass.Held = o.waitLock, o.exitCode, len(only) == 0
 	result, err := pass.Run(cmd.Context())
 	if err != nil {
-		return err
+		return e, nil, err
 	}
 	if !result.CheckOnly {
 		e.keepLast(result)
 	}
-	if err := e.printResult(result); err != nil {
-		return err
-	}
-	return exitCode(result.ExitCode)
+	return e, &result, e.printResult(result)
 }
 
 // keepLast keeps the result for whoever asks later. It is written at each pass and is no loss, so it is not synced.
 func (e *env) keepLast(result reconcile.Result) {
 	if err := e.State.WriteLastUnsynced("reconcile", result); err != nil {
 		fmt.Fprintln(e.err, "warning:", err)
-	}
-}
-
-// loop makes passes until it is told to end. A pass that fails is told and followed by the next.
-func (o *reconcileOptions) loop(cmd *cobra.Command) error {
-	c := cliOf(cmd)
-	for {
-		err := o.once(cmd)
-		var exit *exitError
-		switch {
-		case cmd.Context().Err() != nil:
-			return nil
-		case errors.As(err, &exit) && exit.Code == exitUsage:
-			return err
-		case err != nil:
-			c.report(classify(err))
-		}
-		if !pause(cmd.Context(), o.pauseOf(c)) {
-			return nil
-		}
-	}
-}
-
-func (o *reconcileOptions) pauseOf(c *cli) time.Duration {
-	if o.interval != 0 {
-		return o.interval
-	}
-	cfg, err := c.loadConfig()
-	if err != nil {
-		return 30 * time.Second
-	}
-	return cfg.Reconcile.Interval
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
 	}
 }
 

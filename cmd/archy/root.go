@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"git.tx1138.com/lfg2025/archy/internal/watch"
 )
 
 // cli is one run of the program: its streams, its environment and the global flags.
@@ -25,6 +27,8 @@ type cli struct {
 
 	// command is what is being run, without the name of the program: reconcile, lnd connect ...
 	command string
+	// beat tells systemd of the progress of --watch; nil otherwise.
+	beat *watch.Beat
 }
 
 type cliKey struct{}

@@ -38,10 +38,12 @@ type Managed struct {
 	Manage bool `mapstructure:"manage"`
 }
 
-// Reconcile sets the pace: Interval of --watch, at least 5 s, and apps changed side by side.
+// Reconcile sets the pace: Interval of --watch, at least 5 s, and apps changed side by side. Metrics is the file that
+// each full pass writes its figures to, "" for none.
 type Reconcile struct {
 	Interval    time.Duration `mapstructure:"interval"`
 	MaxParallel int           `mapstructure:"max_parallel"`
+	Metrics     string        `mapstructure:"metrics"`
 }
 
 // Doctor says how far healing goes by itself: off or safe.

@@ -52,7 +52,7 @@ images:
   offline_dir: /srv/images
 firewall: {manage: false}
 tor: {manage: false}
-reconcile: {interval: 1m30s, max_parallel: 2}
+reconcile: {interval: 1m30s, max_parallel: 2, metrics: /srv/archy.prom}
 doctor: {auto_heal: off}
 first_boot: {profile: full, apps: [lnd, bitcoin-knots]}
 bitcoin: {prune: 550, dbcache_mib: "300"}
@@ -66,7 +66,7 @@ release: {mirrors: ["https://release.example/x"], keys_dir: /srv/keys, require_s
 			Mirrors:         []Mirror{{"registry.example:5000/x", "flat"}, {"mirror.example", "full"}},
 			InsecureMirrors: []string{"registry.example:5000/x"}, OfflineDir: "/srv/images",
 		},
-		Reconcile: Reconcile{90 * time.Second, 2},
+		Reconcile: Reconcile{Interval: 90 * time.Second, MaxParallel: 2, Metrics: "/srv/archy.prom"},
 		Doctor:    Doctor{"off"},
 		FirstBoot: FirstBoot{"full", []string{"lnd", "bitcoin-knots"}},
 		Bitcoin:   Bitcoin{"550", "300"},
@@ -101,6 +101,7 @@ func TestConfigFindings(t *testing.T) {
 		"mirror layout":         {"images:\n  mirrors:\n    - {location: a.example, layout: deep}\n", `archy.yaml:3: images.mirrors[0]: layout "deep" is not one of full, flat`},
 		"mirror scheme":         {"images: {insecure_mirrors: [\"http://a\"]}\n", `archy.yaml:1: images.insecure_mirrors[0]: "http://a" is not a registry, as in registry.example:5000/path`},
 		"short interval":        {"reconcile: {interval: 4s}\n", "archy.yaml:1: reconcile.interval: 4s is too short, the least is 5s"},
+		"metrics elsewhere":     {"reconcile: {metrics: archy.txt}\n", `archy.yaml:1: reconcile.metrics: "archy.txt" is not an absolute path that ends with .prom`},
 		"no parallel":           {"reconcile: {max_parallel: 0}\n", "archy.yaml:1: reconcile.max_parallel: 0 is too small, the least is 1"},
 		"enum":                  {"doctor:\n  # how far\n  auto_heal: full\n", `archy.yaml:3: doctor.auto_heal: "full" is not one of off, safe`},
 		"profile":               {"first_boot: {profile: big}\n", `archy.yaml:1: first_boot.profile: "big" is not one of core, full`},
@@ -155,7 +156,7 @@ func TestConfigEnvironmentWins(t *testing.T) {
 		t.Fatal(problem)
 	}
 	want := Default()
-	want.Reconcile = Reconcile{10 * time.Second, 1}
+	want.Reconcile = Reconcile{Interval: 10 * time.Second, MaxParallel: 1}
 	want.Tor.Manage = false
 	want.FirstBoot.Apps = []string{"lnd", "bitcoin-knots"}
 	want.Images.Mirrors = []Mirror{{"m.example", "flat"}}

@@ -52,6 +52,9 @@ func (c *configCheck) validate(cfg Config) {
 	if cfg.Reconcile.MaxParallel < 1 {
 		c.reject("reconcile.max_parallel", "%d is too small, the least is 1", cfg.Reconcile.MaxParallel)
 	}
+	if file := cfg.Reconcile.Metrics; file != "" && (!path.IsAbs(file) || path.Ext(file) != ".prom") {
+		c.reject("reconcile.metrics", "%q is not an absolute path that ends with .prom", file)
+	}
 	c.oneOf("doctor.auto_heal", cfg.Doctor.AutoHeal, "off", "safe")
 	c.oneOf("first_boot.profile", cfg.FirstBoot.Profile, "core", "full")
 	c.oneOf("release.require_signature", cfg.Release.RequireSignature, "never", "if-present", "always")

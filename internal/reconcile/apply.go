@@ -505,6 +505,7 @@ func (r *run) settle(c *change, final map[string]podman.Container) {
 		now.C = &got
 		c.result.ContainerID, c.result.Health, c.result.Since = got.ID, got.Health, got.StartedAt
 	}
+	c.result.Running = now.Running()
 	if r.Stage != nil && now.Running() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		now.Stage = r.Stage(ctx, &now)

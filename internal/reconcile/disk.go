@@ -137,7 +137,7 @@ func (d NodeDisk) keepOld(ctx context.Context, host string) error {
 }
 
 // halfWritten is the name of a file that renameio was writing: a dot, the file's name, a random number.
-var halfWritten = regexp.MustCompile(`^\..+\.(json|prev|container|network)[0-9]+$`)
+var halfWritten = regexp.MustCompile(`^\..+\.(json|jsonl|prev|container|network)[0-9]+$`)
 
 // halfWrittenFor is the age at which nobody can still be writing it.
 const halfWrittenFor = time.Hour
@@ -145,7 +145,7 @@ const halfWrittenFor = time.Hour
 // Sweep removes files that a killed run was writing. They were never part of anything; one that cannot be removed is
 // left for the next pass.
 func (d NodeDisk) Sweep() {
-	for _, dir := range []string{d.Layout.UnitDir(), d.Layout.State(), d.Layout.State("apps"), d.Layout.State("restarts"), d.Layout.State("units")} {
+	for _, dir := range []string{d.Layout.UnitDir(), d.Layout.State(), d.Layout.State("apps"), d.Layout.State("restarts"), d.Layout.State("units"), d.Layout.State("history")} {
 		entries, err := os.ReadDir(d.Layout.Host(dir))
 		if err != nil {
 			continue

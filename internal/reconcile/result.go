@@ -68,6 +68,8 @@ type AppResult struct {
 	Error            *AppError    `json:"error,omitempty"`
 	// Repeated tells that the error was told within the last hour and is no news.
 	Repeated bool `json:"-"`
+	// Running tells that the container runs.
+	Running bool `json:"-"`
 	// AutoRestarts are systemd's own restarts since the last pass, and LastRun is how the last run ended.
 	AutoRestarts int    `json:"-"`
 	LastRun      string `json:"-"`
@@ -125,6 +127,7 @@ func initial(p AppPlan, now time.Time) AppResult {
 	}
 	if p.C != nil {
 		r.Health, r.ContainerID, r.Since = p.C.Health, p.C.ID, p.C.StartedAt
+		r.Running = p.App.Running()
 	}
 	if p.Class == ClassFailed || p.Class == ClassNeedsHuman {
 		r.Error = &AppError{Code: p.Code, Message: p.Cause, Hint: p.Hint}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"syscall"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/metrics"
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+)
+
+// writeMetrics writes the figures of a pass where flag or configuration say. A file that cannot be written is a warning:
+// the pass was made.
+func (e *env) writeMetrics(file string, began time.Time, result *reconcile.Result, err error) {
+	file = cmp.Or(file, e.Config.Reconcile.Metrics)
+	if file == "" {
+		return
+	}
+	p := metrics.Pass{Version: version, At: began, Duration: time.Since(began), Result: result}
+	switch {
+	case result != nil:
+		p.ExitCode = result.ExitCode
+	case err != nil:
+		p.ExitCode = classify(err).Code
+	}
+	var fs syscall.Statfs_t
+	if syscall.Statfs(e.Layout.Host(e.Layout.DataDir), &fs) == nil {
+		p.DiskFree, p.DiskSize = int64(fs.Bavail)*fs.Bsize, int64(fs.Blocks)*fs.Bsize
+	}
+	if err := p.Write(e.Layout.Host(file)); err != nil {
+		fmt.Fprintln(e.err, "warning:", err)
+	}
+}

@@ -1,0 +1,307 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+)
+
+// In these tests time is that of the bubble: it goes on at once when everything waits.
+
+// node is what a loop sees and does.
+type node struct {
+	t     *testing.T
+	began time.Time
+	bell  chan string
+	fail  chan error
+	loop  *Loop
+	// during is called in each pass.
+	during func(n int)
+
+	mu     sync.Mutex
+	passes []string
+}
+
+func newNode(t *testing.T) *node {
+	n := &node{t: t, began: time.Now(), bell: make(chan string), fail: make(chan error)}
+	n.loop = &Loop{Pace: DefaultPace(30 * time.Second), Pass: n.pass, Sources: []Source{{Name: "test", Run: n.source}}}
+	return n
+}
+
+func (n *node) source(ctx context.Context, listening func(), happened func(string)) error {
+	listening()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-n.fail:
+			return err
+		case what := <-n.bell:
+			happened(what)
+		}
+	}
+}
+
+func (n *node) pass(_ context.Context, because string) {
+	n.mu.Lock()
+	n.passes = append(n.passes, fmt.Sprintf("%s %s", time.Since(n.began), because))
+	count := len(n.passes)
+	n.mu.Unlock()
+	if n.during != nil {
+		n.during(count)
+	}
+}
+
+// run runs the loop for that long and gives the passes, by the second from the start.
+func (n *node) run(d time.Duration, script func()) string {
+	ctx, end := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { n.loop.Run(ctx); close(done) }()
+	if script != nil {
+		go script()
+	}
+	time.Sleep(d)
+	end()
+	<-done
+	return strings.Join(n.passes, "; ")
+}
+
+func want(t *testing.T, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("passes\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestNothingHappens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		want(t, newNode(t).run(100*time.Second, nil), "0s started; 30s interval; 1m0s interval; 1m30s interval")
+	})
+}
+
+func TestABurstIsOnePass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		got := n.run(20*time.Second, func() {
+			time.Sleep(10 * time.Second)
+			for i := range 40 {
+				n.bell <- fmt.Sprintf("event %d", i%5)
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+		want(t, got, "0s started; 10.89s event 0, event 1, event 2 ...")
+	})
+}
+
+// What never grows quiet is looked at all the same, and does not make a storm of passes.
+func TestWhatNeverGrowsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		got := n.run(5*time.Minute, func() {
+			for range 290 * 5 {
+				n.bell <- "crash loop"
+				time.Sleep(200 * time.Millisecond)
+			}
+		})
+		if !strings.HasPrefix(got, "0s started; 5s crash loop; 10s crash loop; 15s crash loop") {
+			t.Errorf("passes %s", got)
+		}
+		if k := strings.Count(got, ";"); k < 300/9 || k > 300/5 {
+			t.Errorf("%d passes in five minutes: %s", k, got)
+		}
+	})
+}
+
+// The changes of a pass are followed by one look more, and that is the last: a pass with nothing to do makes nothing happen.
+func TestItsOwnChangesDoNotMakeItLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		n.during = func(count int) {
+			if count == 2 {
+				time.Sleep(3 * time.Second)
+				n.bell <- "container lnd start"
+			}
+		}
+		got := n.run(25*time.Second, func() {
+			time.Sleep(5 * time.Second)
+			n.bell <- "container lnd died"
+		})
+		want(t, got, "0s started; 5.5s container lnd died; 9.5s container lnd start")
+	})
+}
+
+func TestASourceThatEndsIsRunAgainAndAPassFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		var said []string
+		n.loop.Log = func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
+		got := n.run(20*time.Second, func() {
+			time.Sleep(10 * time.Second)
+			n.fail <- errors.New("the socket is gone")
+		})
+		want(t, got, "0s started; 11.5s test is back")
+		want(t, strings.Join(said, "; "), "test: the socket is gone; looking each 30s until it listens again; test: listening again")
+	})
+}
+
+// A source that cannot listen is told once, and tried again at a growing pace; the interval goes on.
+func TestASourceThatNeverListens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		tries, said := 0, 0
+		n.loop.Log = func(string, ...any) { said++ }
+		n.loop.Sources = []Source{{Name: "test", Run: func(context.Context, func(), func(string)) error { tries++; return errors.New("no bus") }}}
+		want(t, n.run(95*time.Second, nil), "0s started; 30s interval; 1m0s interval; 1m30s interval")
+		if tries != 8 || said != 1 { // after 0, 1, 3, 7, 15, 31, 61, 91 s
+			t.Errorf("%d tries, told %d times", tries, said)
+		}
+	})
+}
+
+func TestASourceThatHangsDoesNotKeepTheFirstPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		n.loop.Sources = append(n.loop.Sources, Source{Name: "mute", Run: func(ctx context.Context, _ func(), _ func(string)) error { <-ctx.Done(); return ctx.Err() }})
+		want(t, n.run(10*time.Second, nil), "5s started")
+	})
+}
+
+// Being told to end cuts the sleep short, and waits for a pass.
+func TestTheEnd(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		ctx, end := context.WithCancel(context.Background())
+		finished := false
+		n.during = func(count int) {
+			if count == 2 {
+				end()
+				time.Sleep(7 * time.Second) // the app that is at hand
+				finished = true
+			}
+		}
+		n.loop.Run(ctx)
+		if took := time.Since(n.began); took != 37*time.Second || !finished {
+			t.Errorf("ended after %s, the pass %v", took, finished)
+		}
+	})
+}
+
+// A pass with progress keeps the watchdog quiet however long it takes; one that hangs does not.
+func TestWatchdog(t *testing.T) {
+	for name, c := range map[string]struct {
+		during func(b *Beat)
+		pings  bool
+	}{
+		"a pull of an hour": {func(b *Beat) {
+			for range 60 {
+				b.Allow(1, 2*time.Minute)
+				time.Sleep(time.Minute)
+			}
+		}, true},
+		"a long stop":   {func(b *Beat) { b.Allow(1, 30*time.Minute); time.Sleep(20 * time.Minute) }, true},
+		"a hung pass":   {func(*Beat) { time.Sleep(time.Hour) }, false},
+		"a hung stop":   {func(b *Beat) { b.Allow(1, 10*time.Minute); time.Sleep(time.Hour) }, false},
+		"after the end": {func(b *Beat) { b.Allow(1, time.Hour); b.Allow(1, 0); time.Sleep(time.Hour) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &Beat{allowed: map[int]time.Time{}, every: 20 * time.Second}
+				b.Begin("test")
+				done := make(chan struct{})
+				go func() { c.during(b); close(done) }()
+				silent := false
+				for {
+					select {
+					case <-done:
+						if silent == c.pings {
+							t.Errorf("silent: %v", silent)
+						}
+						return
+					case <-time.After(20 * time.Second):
+						select {
+						case <-done:
+						default:
+							silent = silent || !b.progressing()
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// What systemd is told, over a real socket.
+func TestNotify(t *testing.T) {
+	dir, err := os.MkdirTemp("", "notify")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	socket := filepath.Join(dir, "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	t.Setenv("WATCHDOG_USEC", "30000000")
+	t.Setenv("WATCHDOG_PID", fmt.Sprint(os.Getpid()))
+	b := NewBeat()
+	defer b.Stop()
+	if b.every != 10*time.Second || os.Getenv("NOTIFY_SOCKET")+os.Getenv("WATCHDOG_USEC") != "" {
+		t.Errorf("every %s; what archy starts would speak in its name: %q", b.every, os.Getenv("NOTIFY_SOCKET"))
+	}
+	b.Tell("READY=1", "STATUS=here")
+	b.Status("two\nlines")
+	for _, want := range []string{"READY=1\nSTATUS=here", "STATUS=two lines"} {
+		buf := make([]byte, 200)
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		n, err := conn.Read(buf)
+		if got := string(buf[:n]); err != nil || got != want {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	t.Setenv("NOTIFY_SOCKET", "")
+	if b := NewBeat(); b != nil {
+		t.Error("a beat without anybody who listens")
+	}
+	var none *Beat
+	none.Tell("READY=1")
+	none.Allow(1, time.Second)
+}
+
+func TestWhichEventsMatter(t *testing.T) {
+	health := map[string]string{}
+	for _, c := range []struct {
+		e    podman.Event
+		want bool
+	}{
+		{podman.Event{Type: "container", Action: "died", Name: "lnd"}, true},
+		{podman.Event{Type: "container", Action: "exec", Name: "lnd"}, false},
+		{podman.Event{Type: "container", Action: "exec_died", Name: "lnd"}, false},
+		{podman.Event{Type: "container", Action: "health_status", Name: "lnd", Health: "healthy"}, true},
+		{podman.Event{Type: "container", Action: "health_status", Name: "lnd", Health: "healthy"}, false},
+		{podman.Event{Type: "container", Action: "health_status", Name: "lnd", Health: "unhealthy"}, true},
+		{podman.Event{Type: "container", Action: "remove", Name: "lnd"}, true},
+		{podman.Event{Type: "container", Action: "health_status", Name: "lnd", Health: "unhealthy"}, true},
+		{podman.Event{Type: "secret", Action: "remove", Name: "archy.x"}, true},
+		{podman.Event{Type: "image", Action: "pull", Name: "x"}, false},
+	} {
+		if got := matters(c.e, health); got != c.want {
+			t.Errorf("%+v: %v", c.e, got)
+		}
+	}
+}
