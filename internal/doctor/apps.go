@@ -159,8 +159,8 @@ func images(ctx context.Context, n *Node) []Finding {
 	})
 }
 
-// apps are judged as a pass judges them, without doing anything.
-func apps(ctx context.Context, n *Node) []Finding {
+// appStates are judged as a pass judges them, without doing anything.
+func appStates(ctx context.Context, n *Node) []Finding {
 	return n.seen(ctx, func(w *reconcile.World, p reconcile.Plan) []Finding {
 		var list []Finding
 		for _, a := range p.Apps {
