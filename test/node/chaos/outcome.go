@@ -1,0 +1,18 @@
+package chaos
+
+// Outcome is what is kept of a round.
+type Outcome struct {
+	Scenario int    `json:"scenario"`
+	Fault    string `json:"fault"`
+	Group    string `json:"group"`
+	Run      int    `json:"run"`
+	Seed     uint64 `json:"seed"`
+	// Apps are the seconds that each app that was hit needed to be back; -1: it was not.
+	Apps map[string]float64 `json:"apps"`
+	// Seconds is how long the whole round took.
+	Seconds  float64  `json:"seconds"`
+	Exits    []Exit   `json:"exits,omitempty"`
+	Failures []string `json:"failures,omitempty"`
+	// Log is what archy said, kept when something failed.
+	Log string `json:"log,omitempty"`
+}
