@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // KillDelay is the time between the SIGTERM and the SIGKILL that a child gets when its limit is reached.
@@ -94,7 +96,7 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	}
 	var stdout, stderr capture
 	cmd := build(ctx, c, &stdout, &stderr)
-	err := cmd.Run()
+	err := failpoint.Do(ctx, failpoint.Child, strings.Join(c.Argv, " "), cmd.Run)
 	res := Result{Stdout: stdout.kept.Bytes(), Stderr: stderr.kept.Bytes(), ExitCode: cmd.ProcessState.ExitCode()}
 	return res, explain(parent, ctx, c, res, err)
 }

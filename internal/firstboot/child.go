@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
 
@@ -59,7 +60,7 @@ func (c Child) Run(ctx context.Context, job AppsJob, report func(Event)) error {
 		// The death signal follows the thread that starts the child, so the thread has to stay.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		done <- c.run(ctx, input, report)
+		done <- failpoint.Do(ctx, failpoint.Child, "apps stage", func() error { return c.run(ctx, input, report) })
 	}()
 	return <-done
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // directories makes the directories one by one, nothing recursive: what is in them may belong to containers.
@@ -80,7 +82,7 @@ func (h *Host) makeReserve(name string) error {
 	if err := own(f, 0o600, h.service()); err != nil {
 		return err
 	}
-	if err := allocate(f, h.Reserve); err != nil {
+	if err := failpoint.Write("allocate "+name, func() error { return allocate(f, h.Reserve) }); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return f.Sync()

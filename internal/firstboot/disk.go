@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // Root writes into directories of the service user, who could put a link in any place of a path. So no link is followed
@@ -117,7 +119,8 @@ func (h *Host) makeDir(d Dir) error {
 		return err
 	}
 	defer dir.Close()
-	if err := unix.Mkdirat(int(dir.Fd()), base, uint32(d.Mode)); err != nil && !errors.Is(err, unix.EEXIST) {
+	err = failpoint.Write("mkdir "+d.Path, func() error { return unix.Mkdirat(int(dir.Fd()), base, uint32(d.Mode)) })
+	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("%s: %w", d.Path, err)
 	}
 	f, err := h.open(d.Path, unix.O_RDONLY)
@@ -215,7 +218,7 @@ func writeAt(dir *os.File, base string, f File) error {
 		_ = unix.Unlinkat(int(dir.Fd()), temp, 0)
 		return err
 	}
-	if err := unix.Renameat(int(dir.Fd()), temp, int(dir.Fd()), base); err != nil {
+	if err := failpoint.Write("replace "+f.Path, func() error { return unix.Renameat(int(dir.Fd()), temp, int(dir.Fd()), base) }); err != nil {
 		return err
 	}
 	return dir.Sync()

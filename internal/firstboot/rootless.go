@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
 
@@ -173,7 +174,7 @@ func (h *Host) makeLink(name, target string, replace bool) error {
 			}
 		}
 	}
-	if err := unix.Symlinkat(target, int(dir.Fd()), base); err != nil {
+	if err := failpoint.Write("link "+name, func() error { return unix.Symlinkat(target, int(dir.Fd()), base) }); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	o := h.service()

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // maxAnswer bounds an answer that is read as a whole.
@@ -103,8 +105,12 @@ func (c *Client) open(ctx, limited context.Context, r request) (io.ReadCloser, e
 		header.Set("Content-Type", r.mime)
 	}
 	tried, outcome := withOutcome(limited)
-	resp, err := c.conn.DoRequest(tried, r.body, r.method, r.path, r.query, header, r.object...)
-	if err := cmp.Or(outcome.failed, err); err != nil {
+	var resp *bindings.APIResponse
+	err := failpoint.Do(limited, failpoint.Podman, r.op, func() (err error) {
+		resp, err = c.conn.DoRequest(tried, r.body, r.method, r.path, r.query, header, r.object...)
+		return cmp.Or(outcome.failed, err)
+	})
+	if err != nil {
 		return nil, c.explain(ctx, limited, r, err)
 	}
 	if resp.IsSuccess() || resp.StatusCode == http.StatusNotModified {

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // overflowID is what an owner outside of the user namespace looks like from inside.
@@ -67,7 +69,7 @@ func replaceFile(path string, mode uint32, content io.Reader, size int64) error 
 		_ = unix.Unlinkat(dirfd, temp, 0)
 		return err
 	}
-	if err := unix.Renameat(dirfd, temp, dirfd, base); err != nil {
+	if err := failpoint.Write("replace "+base, func() error { return unix.Renameat(dirfd, temp, dirfd, base) }); err != nil {
 		_ = unix.Unlinkat(dirfd, temp, 0)
 		return fmt.Errorf("rename: %w", err)
 	}

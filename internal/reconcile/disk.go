@@ -17,6 +17,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/derived"
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
@@ -204,7 +205,7 @@ func replaceFile(file string, content []byte, mode fs.FileMode) error {
 	if _, err := f.Write(content); err != nil {
 		return err
 	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
+	if err := failpoint.Write("replace "+file, f.CloseAtomicallyReplace); err != nil {
 		return err
 	}
 	return syncDir(dir)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/quadlet"
 )
 
@@ -42,7 +43,7 @@ func (d NodeDisk) RemoveUnit(container string) error {
 	if _, ours := quadlet.App(text); !ours {
 		return fmt.Errorf("%s was not written by archy and is left alone", d.Layout.Unit(container))
 	}
-	if err := os.Remove(host); err != nil {
+	if err := failpoint.Write("remove "+host, func() error { return os.Remove(host) }); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(host))

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 )
 
@@ -89,7 +90,7 @@ func (d NodeDisk) Trash(ctx context.Context, dir, dest string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return fmt.Errorf("%s: %w", path.Dir(dest), err)
 	}
-	err := os.Rename(from, to)
+	err := failpoint.Write("move "+from, func() error { return os.Rename(from, to) })
 	switch {
 	case errors.Is(err, syscall.EXDEV), errors.Is(err, syscall.EBUSY):
 		return fmt.Errorf("%s is a file system of its own and was not moved; empty it by hand", dir)

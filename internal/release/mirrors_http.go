@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // statusError is an answer other than 200.
@@ -26,13 +28,13 @@ const maxRedirects = 3
 func MirrorClient() *http.Client {
 	return &http.Client{
 		CheckRedirect: sameOrigin,
-		Transport: &http.Transport{
+		Transport: failpoint.Transport(&http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 			TLSHandshakeTimeout: 5 * time.Second,
 			DisableKeepAlives:   true,
 			DisableCompression:  true,
-		},
+		}),
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // Rotate replaces a secret by a new value of its kind. The old one is kept as NAME.bak-<UTC time>; for Bcrypt so is
@@ -80,7 +82,7 @@ func (s *Store) finishRotation(name string) error {
 	case err != nil && !IsMissing(err):
 		return err
 	case err == nil && hashMatches(New(string(hash)), plain):
-		err = os.Rename(s.Path(staged), s.Path(name))
+		err = failpoint.Write("place "+s.Path(name), func() error { return os.Rename(s.Path(staged), s.Path(name)) })
 	default:
 		err = os.Remove(s.Path(staged))
 	}

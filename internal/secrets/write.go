@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 const (
@@ -88,7 +90,7 @@ func (s *Store) place(name string, v Value, put func(temp, target string) error)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", s.Path(name), err)
 	}
-	err = put(temp, s.Path(name))
+	err = failpoint.Write("place "+s.Path(name), func() error { return put(temp, s.Path(name)) })
 	if rmErr := os.Remove(temp); err == nil && rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
 		err = rmErr
 	}

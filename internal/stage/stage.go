@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 )
 
@@ -171,6 +172,6 @@ func AskHost(ctx context.Context, url string, accepted []int) bool {
 }
 
 func client(t *tls.Config) *http.Client {
-	return &http.Client{Timeout: askLimit, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: t,
-		DialContext: (&net.Dialer{Timeout: connectLimit}).DialContext}}
+	return &http.Client{Timeout: askLimit, Transport: failpoint.Transport(&http.Transport{DisableKeepAlives: true, TLSClientConfig: t,
+		DialContext: (&net.Dialer{Timeout: connectLimit}).DialContext})}
 }

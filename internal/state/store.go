@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
 
@@ -156,7 +157,7 @@ func (s *Store) writeOnce(path string, data []byte, mode fs.FileMode) error {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
+	if err := failpoint.Write("replace "+path, f.CloseAtomicallyReplace); err != nil {
 		return err
 	}
 	return syncDir(dir)
@@ -217,7 +218,7 @@ func syncDir(dir string) error {
 
 // remove deletes a file; an absent one is fine.
 func (s *Store) remove(path string) error {
-	err := os.Remove(s.layout.Host(path))
+	err := failpoint.Write("remove "+path, func() error { return os.Remove(s.layout.Host(path)) })
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", path, bare(err))
 	}
@@ -227,7 +228,7 @@ func (s *Store) remove(path string) error {
 // keepAside renames a file that cannot be understood, so that writing in its place loses nothing.
 func (s *Store) keepAside(path string) error {
 	aside := path + ".unreadable-" + s.now().UTC().Format("20060102T150405Z")
-	if err := os.Rename(s.layout.Host(path), s.layout.Host(aside)); err != nil {
+	if err := failpoint.Write("keep aside "+path, func() error { return os.Rename(s.layout.Host(path), s.layout.Host(aside)) }); err != nil {
 		return fmt.Errorf("%s: cannot keep the unreadable file aside: %w", path, bare(err))
 	}
 	return nil
@@ -269,5 +270,5 @@ func (s *Store) WriteLastUnsynced(kind string, result any) error {
 	if err := os.WriteFile(temp, append(data, '\n'), 0o600); err != nil {
 		return err
 	}
-	return os.Rename(temp, path)
+	return failpoint.Write("replace "+path, func() error { return os.Rename(temp, path) })
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	godbus "github.com/godbus/dbus/v5"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // enqueue asks systemd for a job and names the channel that gets its result.
@@ -40,10 +42,18 @@ func (m *Manager) job(ctx context.Context, verb, name string, limit time.Duratio
 	defer cancel()
 	// The library sends the result without looking whether anybody still waits.
 	result := make(chan string, 1)
-	if _, err := enqueue(limited, name, "replace", result); err != nil {
+	err := failpoint.Do(limited, failpoint.Systemd, verb+" "+name, func() error {
+		_, err := enqueue(limited, name, "replace", result)
+		return err
+	})
+	if err != nil {
 		return m.explain(verb+" "+name, err)
 	}
-	word, err := m.await(limited, result)
+	var word string
+	err = failpoint.Do(limited, failpoint.Systemd, "wait for "+verb+" "+name, func() (err error) {
+		word, err = m.await(limited, result)
+		return err
+	})
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s %s: %w", verb, name, ctx.Err())

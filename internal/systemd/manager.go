@@ -16,6 +16,7 @@ import (
 	godbus "github.com/godbus/dbus/v5"
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // Options say where the user manager is.
@@ -52,18 +53,19 @@ func Connect(ctx context.Context, opts Options) (*Manager, error) {
 		opts.Limits = DefaultLimits()
 	}
 	m := &Manager{opts: opts, address: opts.Bus}
-	if err := m.dial(ctx); err != nil {
+	limited, cancel := context.WithTimeout(ctx, opts.Limits.Connect)
+	defer cancel()
+	err := failpoint.Do(limited, failpoint.Systemd, "connect", func() error { return m.dial(ctx, limited) })
+	if err != nil {
 		return nil, &BusError{Address: m.address, Cause: err}
 	}
 	return m, nil
 }
 
-// dial gives up after Limits.Connect. The library's own dialing can block on a bus that accepts and says nothing, so
+// dial gives up with limited, after Limits.Connect. The library's own dialing can block on a bus that accepts and says nothing, so
 // it runs beside, and is cut off by the life of the connection.
-func (m *Manager) dial(ctx context.Context) error {
+func (m *Manager) dial(ctx, limited context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	limited, cancel := context.WithTimeout(ctx, m.opts.Limits.Connect)
-	defer cancel()
 	type result struct {
 		conn *dbus.Conn
 		err  error
@@ -172,7 +174,7 @@ func (m *Manager) journal(ctx context.Context, unit string, argv []string) ([]st
 func (m *Manager) call(ctx context.Context, op string, limit time.Duration, do func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := do(limited)
+	err := failpoint.Do(limited, failpoint.Systemd, op, func() error { return do(limited) })
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
 		return fmt.Errorf("%s: no answer from the user manager after %s: %w", op, limit, context.DeadlineExceeded)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
 
@@ -44,7 +45,7 @@ func (d NodeDisk) write(path string, data []byte) error {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
+	if err := failpoint.Write("replace "+path, f.CloseAtomicallyReplace); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(host))
@@ -53,7 +54,9 @@ func (d NodeDisk) write(path string, data []byte) error {
 // Rename implements Disk.
 func (d NodeDisk) Rename(from, to string) error {
 	a, b := d.Layout.Host(from), d.Layout.Host(to)
-	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_NOREPLACE)
+	err := failpoint.Write("rename "+from, func() error {
+		return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_NOREPLACE)
+	})
 	// Not every file system knows the flag.
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
 		if _, there := os.Lstat(b); !errors.Is(there, fs.ErrNotExist) {
@@ -69,7 +72,7 @@ func (d NodeDisk) Rename(from, to string) error {
 
 // Supersede implements Disk.
 func (d NodeDisk) Supersede(from, to string) error {
-	if err := os.Rename(d.Layout.Host(from), d.Layout.Host(to)); err != nil {
+	if err := failpoint.Write("rename "+from, func() error { return os.Rename(d.Layout.Host(from), d.Layout.Host(to)) }); err != nil {
 		return bare("rename "+from+" to "+filepath.Base(to), err)
 	}
 	return d.syncParents(from, to)
@@ -85,7 +88,7 @@ func (d NodeDisk) syncParents(from, to string) error {
 
 // Keep implements Disk.
 func (d NodeDisk) Keep(from, to string) error {
-	if os.Link(d.Layout.Host(from), d.Layout.Host(to)) != nil {
+	if failpoint.Write("keep "+from, func() error { return os.Link(d.Layout.Host(from), d.Layout.Host(to)) }) != nil {
 		return d.Install(from, to)
 	}
 	return bare(filepath.Dir(to), syncDir(d.Layout.Host(filepath.Dir(to))))
@@ -103,7 +106,7 @@ func (d NodeDisk) Install(from, to string) error {
 		_ = os.Remove(temp)
 		return bare(to, err)
 	}
-	if err := os.Rename(temp, host); err != nil {
+	if err := failpoint.Write("install "+to, func() error { return os.Rename(temp, host) }); err != nil {
 		return bare(to, err)
 	}
 	return bare(to, syncDir(filepath.Dir(host)))
@@ -180,7 +183,7 @@ func publishOne(root *os.Root, name string) error {
 
 // Remove implements Disk.
 func (d NodeDisk) Remove(path string) error {
-	if err := os.RemoveAll(d.Layout.Host(path)); err != nil {
+	if err := failpoint.Write("remove "+path, func() error { return os.RemoveAll(d.Layout.Host(path)) }); err != nil {
 		return bare(path, err)
 	}
 	return bare(filepath.Dir(path), syncDir(d.Layout.Host(filepath.Dir(path))))

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // Limits of a probe: what one request may take, and how much of an answer is read.
@@ -42,7 +44,7 @@ func NewHTTPProber(base string) *HTTPProber {
 		// Each probe meets nginx as a browser would that comes for the first time.
 		DisableKeepAlives: true,
 	}
-	return &HTTPProber{Base: base, client: &http.Client{Transport: transport,
+	return &HTTPProber{Base: base, client: &http.Client{Transport: failpoint.Transport(transport),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 

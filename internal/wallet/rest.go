@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // Limits on one call of LND's REST.
@@ -42,11 +44,11 @@ func newREST(address string, cert *x509.Certificate) *rest {
 		}
 		return nil
 	}
-	return &rest{address, &http.Client{Transport: &http.Transport{
+	return &rest{address, &http.Client{Transport: failpoint.Transport(&http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       (&net.Dialer{Timeout: connectLimit}).DialContext,
 		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, VerifyConnection: pinned}, //nolint:gosec // pinned above
-	}}}
+	})}}
 }
 
 var errOtherCertificate = errors.New("who answers has another certificate than lnd's tls.cert")
