@@ -36,8 +36,10 @@ func (r *Rig) plant(ctx context.Context) error {
 // welcome makes the stranger, unless it is there and runs. A power cut stops it, and nobody but its owner starts it again.
 func (r *Rig) welcome(ctx context.Context) error {
 	return r.user(ctx, fmt.Sprintf(`podman image exists %[3]s || podman pull -q %[3]s >/dev/null
-podman volume exists %[2]s || { podman volume create %[2]s >/dev/null; echo mine >"$(podman volume inspect -f '{{.Mountpoint}}' %[2]s)/mine"; }
-podman container exists %[1]s || podman create -q --name %[1]s -v %[2]s:/mine %[3]s sleep 1000000 >/dev/null
+podman volume exists %[2]s || podman volume create %[2]s >/dev/null
+m=$(podman volume inspect -f '{{.Mountpoint}}' %[2]s)/mine; [ -e "$m" ] || echo mine >"$m"
+make() { podman create -q --name %[1]s -v %[2]s:/mine %[3]s sleep 1000000 >/dev/null; }
+podman container exists %[1]s || make 2>/dev/null || { podman rm -f -t 0 %[1]s >/dev/null 2>&1; make; }
 [ "$(podman inspect -f '{{.State.Running}}' %[1]s)" = true ] || systemd-run -q --user --scope --collect podman start %[1]s >/dev/null`,
 		stranger, strangerVolume, strangerImage)).Error()
 }
@@ -64,11 +66,9 @@ func (r *Rig) keeping(ctx context.Context) (kept, error) {
 	return kept{sums(data.Stdout), sums(secrets.Stdout), other.Stdout}, nil
 }
 
-// strangerState: what can be said of it without podman, so that it can be asked when podman has lost everything.
+// strangerState is the content of its volume, and its container by podman's word.
 const strangerState = `cd ` + dataDir + `/containers/storage
 sha256sum volumes/` + strangerVolume + `/_data/mine
-ls overlay-containers/*/userdata/config.json | wc -l >/dev/null
-grep -l '"hostname"' overlay-containers/*/userdata/config.json >/dev/null
 podman inspect -f '{{.Id}}' ` + stranger + ` 2>/dev/null || echo unknown to podman`
 
 // sums reads the output of sha256sum.

@@ -10,9 +10,11 @@ type Outcome struct {
 	// Apps are the seconds that each app that was hit needed to be back; -1: it was not.
 	Apps map[string]float64 `json:"apps"`
 	// Seconds is how long the whole round took.
-	Seconds  float64  `json:"seconds"`
-	Exits    []Exit   `json:"exits,omitempty"`
+	Seconds float64 `json:"seconds"`
+	Exits   []Exit  `json:"exits,omitempty"`
+	// Failures are the rules that were broken, Late the limits that were missed.
 	Failures []string `json:"failures,omitempty"`
+	Late     []string `json:"late,omitempty"`
 	// Log is what archy said, kept when something failed.
 	Log string `json:"log,omitempty"`
 }

@@ -21,9 +21,11 @@ func (o Outcome) String() string {
 	verdict := "ok  "
 	if len(o.Failures) > 0 {
 		verdict = "FAIL"
+	} else if len(o.Late) > 0 {
+		verdict = "late"
 	}
 	text := fmt.Sprintf("%s %d.%-2d %-28s %2d apps, longest %5.1f s (%s), round %.0f s", verdict, o.Scenario, o.Run, o.Fault, len(o.Apps), longest, worst, o.Seconds)
-	for _, f := range o.Failures {
+	for _, f := range slices.Concat(o.Failures, o.Late) {
 		text += "\n       " + strings.ReplaceAll(f, "\n", "\n       ")
 	}
 	return text

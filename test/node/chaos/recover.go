@@ -39,7 +39,7 @@ func (r *Round) recover(ctx context.Context) {
 	}
 	for _, a := range r.hit {
 		if took, limit := r.times[a.ID], r.Scenario.Limit(a); took > limit {
-			r.Fail("%s was back after %.1f s, the limit is %s", a.ID, took.Seconds(), limit)
+			r.Late("%s was back after %.1f s, the limit is %s", a.ID, took.Seconds(), limit)
 		}
 	}
 }

@@ -28,6 +28,7 @@ type Round struct {
 	times    map[string]time.Duration
 	exits    []Exit
 	failures []string
+	late     []string
 	// secretsChange: the scenario changes secrets, and only their other files must stay.
 	secretsChange map[string]bool
 	// forgets: podman loses its list, the stranger is judged by its files alone.
@@ -124,6 +125,13 @@ func (r *Round) Fail(format string, args ...any) {
 	r.failures = append(r.failures, fmt.Sprintf(format, args...))
 }
 
+// Late notes that a time was longer than its limit.
+func (r *Round) Late(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.late = append(r.late, fmt.Sprintf(format, args...))
+}
+
 // Hit says whom the round counts for, and that these and who stands on them may stop from now on.
 func (r *Round) Hit(apps ...App) {
 	r.hit = apps
@@ -176,6 +184,16 @@ func (r *Round) Some(from []App) []App {
 		out = append(out, from[r.rand.IntN(len(from))])
 	}
 	return out
+}
+
+// few is how many apps are struck at the same time where each must come back within a limit that is meant for one.
+const few = 3
+
+// Few picks at most three of these apps.
+func (r *Round) Few(from []App) []App {
+	some := slices.Clone(r.Some(from))
+	r.rand.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
+	return some[:min(few, len(some))]
 }
 
 func lastLines(text string, n int) string {

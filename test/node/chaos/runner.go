@@ -86,7 +86,7 @@ func (p Plan) strike(ctx context.Context, rig *Rig, s Scenario, number int) Outc
 // outcome is what is kept of a round.
 func (r *Round) outcome(p Plan, took time.Duration) Outcome {
 	o := Outcome{Scenario: r.Scenario.Number, Fault: r.Fault.Name, Group: p.Group, Run: r.Number, Seed: p.Seed, Apps: map[string]float64{},
-		Seconds: seconds(took), Exits: r.exits, Failures: r.failures}
+		Seconds: seconds(took), Exits: r.exits, Failures: r.failures, Late: r.late}
 	for _, a := range r.hit {
 		if t, back := r.times[a.ID]; back {
 			o.Apps[a.ID] = seconds(t)

@@ -34,7 +34,7 @@ func killedLimit(a App) time.Duration {
 }
 
 func killSome(r *Round, payload, monitor bool) error {
-	r.Hit(r.Some(r.Fleet)...)
+	r.Hit(r.Few(r.Fleet)...)
 	r.Struck()
 	for _, c := range r.sampler.look() {
 		if a, ours := r.Fleet.Get(c.Name); !ours || !r.isHit(a) {

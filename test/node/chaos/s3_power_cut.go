@@ -3,7 +3,6 @@ package chaos
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -65,10 +64,7 @@ func cutDuringRepair(ctx context.Context, r *Round) error {
 
 // cutDuringUpgrade: afterwards the app has the old image or the new one, and is taken back to the old one.
 func cutDuringUpgrade(ctx context.Context, r *Round) error {
-	a, ok := r.upgradable()
-	if !ok {
-		return cutDuring(ctx, r)
-	}
+	a := r.leaf()
 	if err := cutDuring(ctx, r, "upgrade", a.ID, "--to", a.Image+"-next"); err != nil {
 		return err
 	}
@@ -77,25 +73,10 @@ func cutDuringUpgrade(ctx context.Context, r *Round) error {
 	return nil
 }
 
-// upgradable picks an app whose image is pulled and not built here.
-func (r *Round) upgradable() (App, bool) {
-	var from []App
-	for _, a := range r.Fleet {
-		if a.Image != "" && !strings.Contains(a.Image, "@") && a.Tier > 2 {
-			from = append(from, a)
-		}
-	}
-	if len(from) == 0 {
-		return App{}, false
-	}
-	return from[r.rand.IntN(len(from))], true
-}
-
 // cutWithStopped: what its owner stopped is still stopped after the boot and after the passes.
 func cutWithStopped(ctx context.Context, r *Round) error {
 	r.HitAll()
-	leaves := slices.DeleteFunc(slices.Clone(r.Fleet), func(a App) bool { return len(r.Fleet.Downstream(a)) > 1 })
-	a := leaves[r.rand.IntN(len(leaves))]
+	a := r.leaf()
 	r.Want(ctx, []int{0}, "stop", a.ID)
 	if err := cutDuring(ctx, r); err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -71,14 +70,7 @@ func (r *Round) partitioned(ctx context.Context, begin, end func(context.Context
 // absent removes an app that nobody needs, with its image, so that it must be pulled.
 func (r *Round) absent(ctx context.Context) (App, error) {
 	r.hit = r.Fleet
-	leaves := r.having(func(a App) bool { return a.Image != "" && a.Image != strangerImage && len(r.Fleet.Downstream(a)) == 1 })
-	if r.only != "" {
-		leaves = slices.DeleteFunc(leaves, func(a App) bool { return a.ID != r.only })
-	}
-	if len(leaves) == 0 {
-		return App{}, fmt.Errorf("no app of the group can be installed anew alone")
-	}
-	a := leaves[r.rand.IntN(len(leaves))]
+	a := r.leaf()
 	r.sampler.allow(a.Container)
 	r.Want(ctx, []int{0}, "remove", a.ID)
 	return a, r.user(ctx, "podman rmi "+a.Image).Error()

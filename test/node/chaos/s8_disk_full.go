@@ -50,8 +50,7 @@ const filler = dataDir + "/filler.of.chaos"
 
 func (r *Round) full(ctx context.Context, free int64, w work) error {
 	r.hit = r.Fleet
-	leaves := r.having(func(a App) bool { return a.Image != "" && a.Image != strangerImage && len(r.Fleet.Downstream(a)) == 1 })
-	a := leaves[r.rand.IntN(len(leaves))]
+	a := r.leaf()
 	if err := w.ready(ctx, r, a); err != nil {
 		return err
 	}
