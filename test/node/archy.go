@@ -18,7 +18,7 @@ const module = "git.tx1138.com/lfg2025/archy/"
 const compileTimeout = 10 * time.Minute
 
 var archy = sync.OnceValues(func() (string, error) {
-	dir, err := newDir()
+	dir, err := NewDir()
 	if err != nil {
 		return "", err
 	}

@@ -96,7 +96,7 @@ func build(ctx context.Context, opts Options) (*Node, error) {
 		n.bootID = "own"
 	}
 	if n.Dir == "" {
-		if n.Dir, err = newDir(); err != nil {
+		if n.Dir, err = NewDir(); err != nil {
 			return nil, err
 		}
 	}
@@ -113,8 +113,8 @@ func build(ctx context.Context, opts Options) (*Node, error) {
 
 var serial atomic.Int32
 
-// newDir names a disk after this process, so that a later one can tell whose it was.
-func newDir() (string, error) {
+// NewDir makes the directory of a new disk. It names it after this process, so that a later one can tell whose it was.
+func NewDir() (string, error) {
 	cache, err := CacheDir()
 	if err != nil {
 		return "", err

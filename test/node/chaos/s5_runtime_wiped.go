@@ -1,0 +1,58 @@
+package chaos
+
+import (
+	"context"
+	"time"
+)
+
+// runtimeWiped: what podman keeps in the runtime directory is gone while containers run.
+var runtimeWiped = Scenario{
+	Number: 5, Name: "runtime-wiped", Whole: true, Timer: true, Limit: always(300 * time.Second),
+	Faults: []Fault{
+		{"containers and libpod", wipe("containers/* libpod/*")},
+		{"podman too", wipe("containers/* libpod/* podman")},
+		{"containers and libpod, with a stranger that runs", wipeBesideStranger},
+	},
+}
+
+func wipe(what string) func(context.Context, *Round) error {
+	return func(ctx context.Context, r *Round) error {
+		if err := r.farewell(ctx); err != nil {
+			return err
+		}
+		r.HitAll()
+		if err := r.wipeNow(ctx, what); err != nil {
+			return err
+		}
+		r.onceEach(ctx)
+		return nil
+	}
+}
+
+func (r *Round) wipeNow(ctx context.Context, what string) error {
+	err := r.sh(ctx, "cd /run/user/1000; rm -rf "+what+" || true").Error()
+	r.Struck()
+	return err
+}
+
+// wipeBesideStranger: the stranger keeps running and archy says with exit code 6 that a human must decide about it.
+func wipeBesideStranger(ctx context.Context, r *Round) error {
+	r.hit, r.forgets = r.Fleet, true
+	for _, a := range r.Fleet {
+		r.sampler.allow(a.Container)
+	}
+	if err := r.wipeNow(ctx, "containers/* libpod/*"); err != nil {
+		return err
+	}
+	r.Want(ctx, []int{6}, "reconcile")
+	alive := false
+	for _, c := range r.sampler.look() {
+		alive = alive || c.Name == stranger
+	}
+	if !alive {
+		r.Fail("the stranger does not run any more")
+	}
+	r.HitAll()
+	r.killStranger()
+	return nil
+}
