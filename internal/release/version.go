@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Version is X.Y.Z or X.Y.Z-pre. It is compared as Semantic Versioning 2.0 says.
@@ -14,13 +15,16 @@ type Version struct {
 	pre     []string
 }
 
-var versionForm = regexp.MustCompile(`^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(?:-([0-9A-Za-z-]{1,40}(?:\.[0-9A-Za-z-]{1,40}){0,9}))?$`)
+// versionForm is made when it is first asked for: with its counts it is large, and most commands compare no version.
+var versionForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(?:-([0-9A-Za-z-]{1,40}(?:\.[0-9A-Za-z-]{1,40}){0,9}))?$`)
+})
 
 // ParseVersion reads a version. A leading v is an error with a hint: the tag has it, the version has not.
 func ParseVersion(text string) (Version, error) {
-	m := versionForm.FindStringSubmatch(text)
+	m := versionForm().FindStringSubmatch(text)
 	if m == nil {
-		if rest, ok := strings.CutPrefix(text, "v"); ok && versionForm.MatchString(rest) {
+		if rest, ok := strings.CutPrefix(text, "v"); ok && versionForm().MatchString(rest) {
 			return Version{}, fmt.Errorf("version %q begins with v, write %s", text, rest)
 		}
 		return Version{}, fmt.Errorf("version %q is not of the form X.Y.Z or X.Y.Z-pre", text)
