@@ -169,7 +169,8 @@ func (ob *observation) conmon(container string) int {
 }
 
 // monitors reads the names of all containers that a conmon of the user watches, from its arguments. Somebody else's
-// container may bear the same name.
+// container may bear the same name. The conmon of a command that was run in a container, as a hook is, outlives both by
+// five minutes and watches nothing.
 func monitors(proc string, user int) map[string]int {
 	out := map[string]int{}
 	dirs, _ := os.ReadDir(proc)
@@ -183,7 +184,7 @@ func monitors(proc string, user int) map[string]int {
 			continue
 		}
 		words := strings.Split(string(args), "\x00")
-		if i := slices.Index(words, "-n"); path.Base(words[0]) == "conmon" && i > 0 && i+1 < len(words) && words[i+1] != "" {
+		if i := slices.Index(words, "-n"); path.Base(words[0]) == "conmon" && i > 0 && i+1 < len(words) && words[i+1] != "" && !slices.Contains(words, "--exec-process-spec") {
 			out[words[i+1]] = pid
 		}
 	}

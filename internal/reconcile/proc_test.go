@@ -42,6 +42,7 @@ func TestMonitors(t *testing.T) {
 		"4702/cmdline": args("vim", "conmon", "-n", "electrumx"),
 		"4703/cmdline": args("/usr/bin/conmon", "-n"),
 		"4704/cmdline": "", // a kernel thread
+		"4705/cmdline": args("/usr/bin/conmon", "--api-version", "1", "-c", "def", "-u", "012", "-n", "db", "-e", "--exec-attach", "--exec-process-spec", "/x"),
 		"self/cmdline": args("/usr/bin/conmon", "-n", "self"),
 		"version":      "Linux",
 	})

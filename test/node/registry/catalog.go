@@ -186,5 +186,8 @@ func generic(w Wanted) recipe {
 		}
 		r.standins = append(r.standins, program)
 	}
+	if slices.Contains(w.Programs, "pg_isready") {
+		r.standins = append(r.standins, "/usr/local/bin/psql", "/usr/local/bin/createdb")
+	}
 	return r
 }

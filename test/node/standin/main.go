@@ -29,10 +29,12 @@ var roles = map[string]func(args []string) int{
 	// tools
 	"bash":          bash,
 	"bitcoin-cli":   bitcoinCLI,
+	"createdb":      createdb,
 	"curl":          curl,
 	"lncli":         lncli,
 	"mariadb-admin": tcpTool("3306"),
 	"pg_isready":    tcpTool("5432"),
+	"psql":          psql,
 	"python3":       python3,
 	"redis-cli":     tcpTool("6379"),
 	"healthcheck":   healthcheck,
