@@ -25,7 +25,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 NODE_PKGS = $$(go list ./... | grep '/test/')
 UNIT_PKGS = $$(go list ./... | grep -v '/test/')
 # Packages with goroutines of their own.
-RACE_PKGS := ./internal/state ./internal/podman/... ./internal/systemd/... ./internal/reconcile ./internal/secrets ./internal/manifest ./internal/images ./internal/wallet ./internal/applog ./internal/update
+RACE_PKGS := ./internal/state ./internal/podman/... ./internal/systemd/... ./internal/reconcile ./internal/secrets ./internal/manifest ./internal/images ./internal/wallet ./internal/applog ./internal/update ./internal/watch
 
 LOG := bin/log
 
@@ -38,7 +38,7 @@ test: tools lint unit race node-test ## all checks and all tests
 	@echo "== all passed"
 
 # What the tests run beside Go, and the Debian package it comes in. The node's base brings its own.
-TOOLS := gcc:gcc nginx:nginx-light debootstrap:debootstrap nsenter:util-linux bsdtar:libarchive-tools python3:python3 lintian:lintian
+TOOLS := gcc:gcc nginx:nginx-light debootstrap:debootstrap nsenter:util-linux bsdtar:libarchive-tools python3:python3 lintian:lintian promtool:prometheus
 
 .PHONY: tools
 tools: ## install what the tests need beside Go (as root, from Debian's packages)

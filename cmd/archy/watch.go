@@ -39,40 +39,57 @@ func (o *reconcileOptions) loop(cmd *cobra.Command) error {
 	l := &watch.Loop{Pace: watch.DefaultPace(o.pauseOf(c)), Beat: c.beat, Log: c.warn,
 		Sources: []watch.Source{files.Source(), watch.Podman(client), watch.Units(e.userBus(), e.hasUnit)}}
 	l.Before = func() { files.Refresh(); l.Pace.Interval = o.pauseOf(c) }
-	l.Pass = func(_ context.Context, because string) {
-		err := o.watchedPass(cmd, c, because, first)
-		if first && isUsage(err) {
+	l.Pass = func(_ context.Context, because string) time.Duration {
+		due, err := o.watchedPass(cmd, c, because, first)
+		if err != nil {
 			fatal = err
 			end()
 		}
 		first = false
+		return due
 	}
 	context.AfterFunc(ctx, func() { c.beat.Tell("STOPPING=1") })
 	l.Run(ctx)
 	return fatal
 }
 
-// watchedPass makes one of many passes. Its error was told, unless it is one of usage in the first.
-func (o *reconcileOptions) watchedPass(cmd *cobra.Command, c *cli, because string, first bool) error {
+// watchedPass makes one of many passes, and says when something is due after it. What went wrong is told here, but for an
+// error of usage in the first pass, which ends the program.
+func (o *reconcileOptions) watchedPass(cmd *cobra.Command, c *cli, because string, first bool) (due time.Duration, fatal error) {
 	if c.verbose {
 		fmt.Fprintln(c.err, "pass because of:", because)
 	}
 	result, err := o.once(cmd)
 	switch {
 	case first && isUsage(err):
-		return err
+		return 0, err
 	case err != nil && cmd.Context().Err() == nil:
 		c.report(classify(err))
 	}
 	status := "the last pass could not look"
 	if result != nil {
-		status = result.Line()
+		status, due = result.Line(), nextTry(result, time.Now())
 	}
 	if first {
 		c.beat.Tell("READY=1")
 	}
 	c.beat.Status(status)
-	return nil
+	return due, nil
+}
+
+// nextTry is how long from now the first app that backs off may be tried again; 0: none backs off.
+func nextTry(r *reconcile.Result, now time.Time) time.Duration {
+	var first time.Duration
+	for _, a := range r.Apps {
+		wait := a.Breaker.NextAttempt.Sub(now)
+		if a.Class != reconcile.ClassWaiting || a.Breaker.Open || a.Breaker.NextAttempt.IsZero() {
+			continue
+		}
+		if wait = max(wait, time.Millisecond); first == 0 || wait < first {
+			first = wait
+		}
+	}
+	return first
 }
 
 func isUsage(err error) bool {

@@ -33,8 +33,9 @@ type Loop struct {
 	// Sources tell that something has happened. One that ends is run again.
 	Sources []Source
 	// Pass makes one pass because of something. It heeds ctx. What happens meanwhile, its own changes included, is followed by
-	// one pass more: a pass with nothing to do makes nothing happen, so that is the last.
-	Pass func(ctx context.Context, because string)
+	// one pass more: a pass with nothing to do makes nothing happen, so that is the last. It gives how long after it something
+	// is due that nothing will tell, such as the next try of an app that backs off; 0 is nothing.
+	Pass func(ctx context.Context, because string) (due time.Duration)
 	// Before is called before each pass, once the sources listen; it may be nil.
 	Before func()
 	// Beat tells the loop's progress to whoever supervises it.
@@ -61,10 +62,13 @@ func (l *Loop) Run(ctx context.Context) {
 	ready.wait(ctx)
 	because := "started"
 	for quiet := l.Pace.Quiet; ctx.Err() == nil; {
-		l.pass(ctx, because)
+		due := l.pass(ctx, because)
 		began := time.Now()
-		if because = l.sleep(ctx, bell, quiet); because == "" {
+		if because = l.sleep(ctx, bell, quiet, l.pause(due)); because == "" {
 			because, quiet = "interval", l.Pace.Quiet
+			if l.pause(due) < l.Pace.Interval {
+				because = "a try is due"
+			}
 			continue
 		}
 		if time.Since(began) < l.Pace.Calm {
@@ -76,7 +80,7 @@ func (l *Loop) Run(ctx context.Context) {
 }
 
 // pass makes a pass and keeps the supervisor quiet as long as that has progress.
-func (l *Loop) pass(ctx context.Context, because string) {
+func (l *Loop) pass(ctx context.Context, because string) (due time.Duration) {
 	if l.Before != nil {
 		l.Before()
 	}
@@ -84,26 +88,35 @@ func (l *Loop) pass(ctx context.Context, because string) {
 	l.Beat.Begin(because)
 	go func() {
 		defer close(done)
-		l.Pass(ctx, because)
+		due = l.Pass(ctx, because)
 	}()
 	l.Beat.Until(done)
+	return due
 }
 
-// sleep waits for the interval to be over, which is "", or for something to have happened and the time after it to be
+// leastPause is what a pass is followed by in any case when nothing happens.
+const leastPause = time.Second
+
+// pause is the sleep after a pass when nothing happens.
+func (l *Loop) pause(due time.Duration) time.Duration {
+	if due <= 0 {
+		return l.Pace.Interval
+	}
+	return min(max(due, leastPause), l.Pace.Interval)
+}
+
+// sleep waits for the pause to be over, which is "", or for something to have happened and the time after it to be
 // quiet, which gives what happened.
-func (l *Loop) sleep(ctx context.Context, b *bell, quiet time.Duration) string {
-	interval := time.NewTimer(l.Pace.Interval)
-	defer interval.Stop()
+func (l *Loop) sleep(ctx context.Context, b *bell, quiet, pause time.Duration) string {
+	over := time.NewTimer(pause)
+	defer over.Stop()
 	var calm, most <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return ""
-		case <-interval.C:
-			if heard := b.heard(); heard != "" {
-				return heard
-			}
-			return ""
+		case <-over.C:
+			return b.heard()
 		case <-l.Beat.Tick():
 			l.Beat.Ping()
 		case <-b.ring:

@@ -27,8 +27,9 @@ type node struct {
 	bell  chan string
 	fail  chan error
 	loop  *Loop
-	// during is called in each pass.
+	// during is called in each pass; due is what the passes say.
 	during func(n int)
+	due    time.Duration
 
 	mu     sync.Mutex
 	passes []string
@@ -54,7 +55,7 @@ func (n *node) source(ctx context.Context, listening func(), happened func(strin
 	}
 }
 
-func (n *node) pass(_ context.Context, because string) {
+func (n *node) pass(_ context.Context, because string) time.Duration {
 	n.mu.Lock()
 	n.passes = append(n.passes, fmt.Sprintf("%s %s", time.Since(n.began), because))
 	count := len(n.passes)
@@ -62,6 +63,7 @@ func (n *node) pass(_ context.Context, because string) {
 	if n.during != nil {
 		n.during(count)
 	}
+	return n.due
 }
 
 // run runs the loop for that long and gives the passes, by the second from the start.
@@ -88,6 +90,23 @@ func want(t *testing.T, got, want string) {
 func TestNothingHappens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		want(t, newNode(t).run(100*time.Second, nil), "0s started; 30s interval; 1m0s interval; 1m30s interval")
+	})
+}
+
+// An app that backs off is tried when its time has come, which no event tells.
+func TestATryThatIsDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		n.due = 20 * time.Second
+		n.during = func(count int) {
+			switch count {
+			case 2:
+				n.due = time.Millisecond
+			case 3:
+				n.due = 5 * time.Minute
+			}
+		}
+		want(t, n.run(60*time.Second, nil), "0s started; 20s a try is due; 21s a try is due; 51s interval")
 	})
 }
 

@@ -1,0 +1,243 @@
+// Command soak measures by hand what it costs to keep a node right: the processor time of a node with ten apps that nobody
+// looks after, of one with the timer, of one with bench/reference.sh by a timer, and of one with reconcile --watch under
+// faults, whose memory and descriptors are compared at its start and its end. As root, at the top of the repository:
+//
+//	go run ./test/node/cmd/soak -for 1h
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/dist"
+	"git.tx1138.com/lfg2025/archy/test/node"
+)
+
+const service = "archy-reconcile.service"
+
+func main() {
+	whole := flag.Duration("for", time.Hour, "how long: a sixth nothing, a sixth the timer, a sixth the reference, half the watch")
+	every := flag.Duration("fault", time.Minute, "a container is removed this often while it watches")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *whole, *every); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// soak is one node that is measured.
+type soak struct {
+	*node.Node
+	ctx context.Context
+}
+
+func run(ctx context.Context, whole, every time.Duration) error {
+	n, err := node.Up(ctx, node.Options{Apps: node.Ten()})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = n.Remove() }()
+	s := soak{n, ctx}
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	fmt.Println("| form | service, s/h | whole node, s/h | passes/h |\n|---|---|---|---|")
+	for _, phase := range []struct {
+		name  string
+		part  time.Duration
+		start func() error
+		stop  string
+	}{
+		{"nobody looks", whole / 6, func() error { return nil }, ""},
+		{"timer, 30 s", whole / 6, func() error { return s.sh("systemctl start archy-reconcile.timer " + service + " || true") }, "systemctl stop archy-reconcile.timer"},
+		{"bench/reference.sh, 30 s", whole / 6, s.reference, "systemctl stop reference.timer"},
+	} {
+		if err := phase.start(); err != nil {
+			return err
+		}
+		if err := s.measure(phase.name, phase.part, nil); err != nil {
+			return err
+		}
+		if err := s.sh(phase.stop); err != nil {
+			return err
+		}
+	}
+	return s.watch(whole/2, every)
+}
+
+// sh runs a script as root.
+func (s soak) sh(script string) error {
+	return s.Root(s.ctx, "sh", "-ec", script).Error()
+}
+
+func (s soak) prepare() error {
+	dir, err := os.MkdirTemp("", "soak")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	binary := filepath.Join(dir, "archy")
+	if err := node.Compile(binary, "cmd/archy", "-X main.version=soak"); err != nil {
+		return err
+	}
+	for path, text := range map[string][]byte{
+		"/etc/archipelago/archy.yaml":               []byte("bitcoin:\n  prune: 0\n"),
+		"/etc/systemd/system/" + service:            dist.Text("systemd/" + service),
+		"/etc/systemd/system/archy-reconcile.timer": dist.Text("systemd/archy-reconcile.timer"),
+		"/etc/systemd/system/reference.timer":       []byte("[Timer]\nOnActiveSec=1s\nOnUnitInactiveSec=30s\nAccuracySec=1s\n"),
+		"/etc/systemd/system/reference.service":     []byte(referenceUnit),
+	} {
+		err = errors.Join(err, s.WriteFile(path, text, 0o644))
+	}
+	if err := errors.Join(err, s.Put(binary, "/usr/local/bin/archy", 0o755), s.Put("bench/reference.sh", "/usr/local/bin/reference.sh", 0o755)); err != nil {
+		return err
+	}
+	for _, args := range [][]string{{"archy", "secrets", "gen"}, {"archy", "reconcile", "--create-missing"}} {
+		if err := s.User(s.ctx, args...).Error(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(os.Stderr, "waiting for the apps to be as desired")
+	for range 60 {
+		if s.User(s.ctx, "archy", "reconcile", "--exit-code", "--quiet").Code == 0 && s.ctx.Err() == nil {
+			break
+		}
+		time.Sleep(2 * time.Second)
+	}
+	return s.sh("systemctl daemon-reload")
+}
+
+const referenceUnit = `[Service]
+Type=oneshot
+User=archipelago
+Environment=HOME=/home/archipelago XDG_RUNTIME_DIR=/run/user/1000
+ExecStart=/usr/local/bin/reference.sh /var/tmp/reference.table
+`
+
+// reference makes the table of bench/reference.sh, from what is on the node.
+func (s soak) reference() error {
+	const script = `podman inspect --format '{{.Name}}|{{.ImageName}}|{{.HostConfig.Memory}}|{{range $p, $b := .HostConfig.PortBindings}}{{range $b}}{{.HostPort}} {{end}}{{end}}|PATH' $(podman ps -q) >/var/tmp/reference.table`
+	return errors.Join(s.User(s.ctx, "sh", "-ec", script).Error(), s.sh("systemctl daemon-reload; systemctl start reference.timer"))
+}
+
+// usage is the processor time so far, in seconds, of the services that look and of all slices, and the passes.
+type usage struct {
+	service, whole float64
+	passes         int
+}
+
+func (s soak) usage() (usage, error) {
+	const script = `cat /sys/fs/cgroup/system.slice/cpu.stat /sys/fs/cgroup/user.slice/cpu.stat | awk '/^usage_usec/ {n += $2} END {printf "%.3f\n", n / 1e6}'
+journalctl --no-pager -o cat -u archy-reconcile.service | grep -c ' apps: ' || true
+journalctl --no-pager -o json --output-fields=CPU_USAGE_NSEC,UNIT -u archy-reconcile.service -u reference.service | sed -n 's/.*"CPU_USAGE_NSEC":"\([0-9]*\)".*/\1/p' | awk '{n += $1} END {printf "%.3f\n", n / 1e9}'
+systemctl show --property=ActiveState,CPUUsageNSec --value archy-reconcile.service | tr '\n' ' '`
+	res := s.Root(s.ctx, "sh", "-c", script)
+	f := strings.Fields(res.Stdout)
+	if res.Error() != nil || len(f) < 3 {
+		return usage{}, fmt.Errorf("usage: %q: %w", res.Stdout, res.Error())
+	}
+	var u usage
+	u.whole, _ = strconv.ParseFloat(f[0], 64)
+	u.passes, _ = strconv.Atoi(f[1])
+	u.service, _ = strconv.ParseFloat(f[2], 64)
+	if slices.Contains(f[3:], "active") { // one that has ended is in the journal
+		for _, word := range f[3:] {
+			if ns, err := strconv.ParseFloat(word, 64); err == nil {
+				u.service += ns / 1e9
+			}
+		}
+	}
+	return u, nil
+}
+
+// measure lets time pass and prints what was used in it, for an hour. During it fault is called each minute.
+func (s soak) measure(name string, d time.Duration, each func()) error {
+	fmt.Fprintf(os.Stderr, "%s, for %s\n", name, d)
+	before, err := s.usage()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if each == nil {
+		sleep(s.ctx, d)
+	} else {
+		each()
+	}
+	after, err := s.usage()
+	if err != nil {
+		return errors.Join(err, s.ctx.Err())
+	}
+	perHour := float64(time.Hour) / float64(time.Since(began))
+	fmt.Printf("| %s (%s) | %.1f | %.1f | %.0f |\n", name, d, (after.service-before.service)*perHour, (after.whole-before.whole)*perHour,
+		float64(after.passes-before.passes)*perHour)
+	return s.ctx.Err()
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// watch runs the watch, a third of the time without faults.
+func (s soak) watch(d, every time.Duration) error {
+	const dropIn = "[Service]\nType=notify\nExecStart=\nExecStart=/usr/local/bin/archy reconcile --watch\nWatchdogSec=2min\n"
+	if err := errors.Join(s.WriteFile("/etc/systemd/system/"+service+".d/watch.conf", []byte(dropIn), 0o644),
+		s.sh("systemctl daemon-reload; systemctl start "+service)); err != nil {
+		return err
+	}
+	sleep(s.ctx, 5*time.Second)
+	start := s.process()
+	if err := s.measure("watch, 30 s", d/3, nil); err != nil {
+		return err
+	}
+	faults, mended := 0, 0
+	err := s.measure("watch, 30 s, a fault each "+every.String(), d-d/3, func() {
+		for end := time.Now().Add(d - d/3); time.Now().Before(end) && s.ctx.Err() == nil; {
+			next := time.Now().Add(every)
+			faults++
+			if s.fault() {
+				mended++
+			}
+			sleep(s.ctx, max(0, min(time.Until(next), time.Until(end))))
+		}
+	})
+	fmt.Printf("\n%d faults, %d mended within a minute\n\nat the start: %s\nat the end: %s\n", faults, mended, start, s.process())
+	return err
+}
+
+// fault removes a container and waits for another one.
+func (s soak) fault() bool {
+	const id = "podman ps --no-trunc --filter name=^filebrowser$ --format '{{.ID}}'"
+	old := strings.TrimSpace(s.User(s.ctx, "sh", "-c", id).Stdout)
+	s.User(s.ctx, "podman", "rm", "-f", "-t", "0", "filebrowser")
+	for end := time.Now().Add(time.Minute); time.Now().Before(end) && s.ctx.Err() == nil; sleep(s.ctx, time.Second) {
+		if now := strings.TrimSpace(s.User(s.ctx, "sh", "-c", id).Stdout); now != "" && now != old {
+			return true
+		}
+	}
+	return false
+}
+
+// process says what the watch holds.
+func (s soak) process() string {
+	res := s.Root(s.ctx, "sh", "-c", `p=$(systemctl show --property=MainPID --value archy-reconcile.service)
+echo "$(ls /proc/$p/fd | wc -l) descriptors, $(awk '/^VmRSS/ {print $2 " KiB resident,"} /^Threads/ {print $2 " threads"}' /proc/$p/status | tr '\n' ' ')pid $p"`)
+	return strings.TrimSpace(res.Stdout)
+}
