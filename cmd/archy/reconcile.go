@@ -135,15 +135,14 @@ func (o *reconcileOptions) pass(cmd *cobra.Command) (*env, *reconcile.Result, er
 		return e, nil, err
 	}
 	e.warnFindings()
-	c, err := e.connect(cmd.Context())
-	if err != nil {
-		return e, nil, err
-	}
-	defer c.close()
-	pass := c.pass(reconcile.Options{Only: only, Force: o.force, CreateMissing: o.createMissing, CheckOnly: o.checkOnly || o.dryRun,
-		NoPull: o.noPull, Wait: o.wait || (len(only) > 0 && !cmd.Flags().Changed("wait")), Timeout: o.timeout})
-	pass.WaitLock, pass.ExitCode, pass.Held = o.waitLock, o.exitCode, len(only) == 0
-	result, err := pass.Run(cmd.Context())
+	result, err := e.healing(cmd.Context(), len(only) == 0 && !o.checkOnly && !o.dryRun, func() (reconcile.Result, error) {
+		c, err := e.connect(cmd.Context())
+		if err != nil {
+			return reconcile.Result{}, err
+		}
+		defer c.close()
+		return o.asked(cmd, c, only).Run(cmd.Context())
+	})
 	if err != nil {
 		return e, nil, err
 	}
@@ -151,6 +150,14 @@ func (o *reconcileOptions) pass(cmd *cobra.Command) (*env, *reconcile.Result, er
 		e.keepLast(result)
 	}
 	return e, &result, e.printResult(result)
+}
+
+// asked is the pass that the flags ask for.
+func (o *reconcileOptions) asked(cmd *cobra.Command, c *connected, only []string) *reconcile.Pass {
+	pass := c.pass(reconcile.Options{Only: only, Force: o.force, CreateMissing: o.createMissing, CheckOnly: o.checkOnly || o.dryRun,
+		NoPull: o.noPull, Wait: o.wait || (len(only) > 0 && !cmd.Flags().Changed("wait")), Timeout: o.timeout})
+	pass.WaitLock, pass.ExitCode, pass.Held = o.waitLock, o.exitCode, len(only) == 0
+	return pass
 }
 
 // keepLast keeps the result for whoever asks later. It is written at each pass and is no loss, so it is not synced.
@@ -189,6 +196,7 @@ func (e *env) printResult(r reconcile.Result) error {
 	}
 	fmt.Fprintln(e.out, r.Line())
 	e.explain(r)
+	e.explainPodman(r.Podman)
 	return nil
 }
 

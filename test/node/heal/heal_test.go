@@ -1,0 +1,187 @@
+package heal_test
+
+import (
+	"strings"
+	"testing"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
+)
+
+const (
+	zeros  = "dd if=/dev/zero of=" + storage + "/db.sql bs=4096 count=1 conv=notrunc 2>/dev/null"
+	legacy = "podman run -d --name stranger --network none --entrypoint '[\"/archy\",\"internal\",\"pause\"]' -v /usr/local/bin/archy:/archy:ro docker.io/filebrowser/filebrowser:v2.27.0"
+	stop   = "systemctl --user stop archy-mempool-db bitcoin-knots filebrowser podman.service"
+)
+
+// TestHeal goes through what really happened to nodes, on one of them.
+func TestHeal(t *testing.T) {
+	n := converged(t)
+	for _, c := range []struct {
+		name string
+		run  func(t *testing.T)
+	}{
+		{"run as root", n.asRoot},
+		{"slow and hung", n.slow},
+		{"socket down", n.socketDown},
+		{"stale pause process", n.stalePause},
+		{"locks exhausted", n.locks},
+		{"database vanished while running", n.vanished},
+		{"database of zeros while running", n.corrupt},
+		{"database of zeros with a foreign container", n.foreign},
+		{"runtime directory wiped", n.wiped},
+		{"database vanished while down", n.vanishedDown},
+		{"another boot id", n.bootID},
+		{"name in storage only", n.nameInStorage},
+	} {
+		if !t.Run(c.name, c.run) {
+			return // the next case would begin on a broken node
+		}
+	}
+}
+
+// Incident 22.
+func (n machine) asRoot(t *testing.T) {
+	for _, verb := range []string{"check", "heal"} {
+		res := n.Root(t.Context(), "archy", "podman", verb)
+		if res.Code != 2 || !strings.Contains(res.Stderr, "not as root") {
+			t.Errorf("archy podman %s as root: exit code %d\n%s", verb, res.Code, res.Stderr)
+		}
+	}
+	if n.Exists("/var/lib/containers/storage/db.sql") {
+		t.Error("root's own podman was asked")
+	}
+}
+
+// Incident 5: what is slow is not broken, and what is hung is left to a person.
+func (n machine) slow(t *testing.T) {
+	before := n.look(t)
+	n.write(t, "/usr/local/bin/podman", "#!/bin/sh\nsleep 6\nexec /usr/bin/podman \"$@\"\n")
+	n.MustRoot(t, "chmod", "755", "/usr/local/bin/podman")
+	n.check(t, heal.Slow)
+	for _, want := range []heal.State{heal.Slow, heal.Slow, heal.Hung} {
+		n.check(t, want, "--limit=1s")
+	}
+	if r := n.heal(t, heal.ExitHuman, []int{0}, "--limit=1s"); len(r.Renamed) > 0 || r.Human == nil {
+		t.Errorf("%+v", r)
+	}
+	n.MustRoot(t, "rm", "/usr/local/bin/podman")
+	n.healed(t, before, 0)
+}
+
+func (n machine) socketDown(t *testing.T) {
+	before := n.look(t)
+	n.user(t, "systemctl --user stop podman.socket podman.service")
+	n.check(t, heal.SocketDown)
+	if r := n.pass(t, 0, heal.OK); r.Podman.Heal == nil || r.Podman.Heal.State != heal.SocketDown {
+		t.Errorf("%+v", r.Podman)
+	}
+	n.healed(t, before, 0)
+}
+
+func (n machine) stalePause(t *testing.T) {
+	before := n.look(t)
+	n.idle(t)
+	n.user(t, "systemd-run --user --quiet --unit=other sleep 600; systemctl --user show -P MainPID other | tr -d '\\n' >"+runtime+"/libpod/tmp/pause.pid")
+	n.check(t, heal.StalePause)
+	if r := n.heal(t, 0, []int{3}); len(r.Renamed) != 1 || r.Result != heal.Healed {
+		t.Errorf("%+v", r)
+	}
+	n.user(t, "systemctl --user stop other")
+	n.healed(t, before, 0)
+}
+
+// Locks can only be numbered anew while nothing lives: the apps keep serving.
+func (n machine) locks(t *testing.T) {
+	before := n.look(t)
+	n.user(t, "i=0; while podman volume create full-$i >/dev/null 2>&1; do i=$((i+1)); done")
+	n.check(t, heal.LocksExhausted)
+	if r := n.heal(t, heal.ExitHuman, nil, "--full"); !strings.Contains(r.Rungs[0].Reason, "containers live") {
+		t.Errorf("%+v", r)
+	}
+	n.user(t, "podman volume ls -q | grep ^full- | xargs podman volume rm >/dev/null")
+	n.healed(t, before, 0)
+}
+
+func (n machine) vanished(t *testing.T) {
+	before := n.look(t)
+	n.idle(t)
+	n.user(t, "rm "+storage+"/db.sql")
+	n.check(t, heal.DBMissing)
+	n.pass(t, 0, heal.DBMissing)
+	n.healed(t, before, 1)
+}
+
+func (n machine) corrupt(t *testing.T) {
+	before := n.look(t)
+	n.idle(t)
+	n.user(t, zeros)
+	if d := n.check(t, heal.DBCorrupt); d.FirstRung != 5 {
+		t.Errorf("first rung %d", d.FirstRung)
+	}
+	r := n.heal(t, 0, []int{5, 4})
+	if len(r.Renamed) == 0 || !n.Exists(r.Renamed[len(r.Renamed)-1].To) || r.Result != heal.Healed {
+		t.Errorf("%+v", r)
+	}
+	n.healed(t, before, 1)
+}
+
+// With a container alive that no service owns, nothing is renamed, and everything goes on serving.
+func (n machine) foreign(t *testing.T) {
+	before := n.look(t)
+	n.user(t, legacy)
+	n.idle(t)
+	n.user(t, "cp "+storage+"/db.sql /tmp/db.sql; "+zeros)
+	for _, args := range [][]string{nil, {"--full"}} {
+		if r := n.heal(t, heal.ExitHuman, nil, args...); len(r.Renamed) > 0 || !strings.Contains(r.Rungs[0].Reason, "stranger") {
+			t.Errorf("%+v", r)
+		}
+	}
+	if r := n.pass(t, heal.ExitHuman, heal.DBCorrupt); r.Podman.Human == nil {
+		t.Errorf("%+v", r.Podman)
+	}
+	n.idle(t)
+	n.user(t, "cp /tmp/db.sql "+storage+"/db.sql; test \"$(podman ps --format '{{.Names}}' --filter name=stranger)\" = stranger; podman rm -f -t 2 stranger")
+	n.healed(t, before, 0)
+}
+
+func (n machine) wiped(t *testing.T) {
+	before := n.look(t)
+	n.idle(t)
+	n.user(t, "rm -rf "+runtime+"/containers/* "+runtime+"/libpod/*")
+	n.check(t, heal.LostTrack)
+	n.pass(t, 0, heal.LostTrack)
+	n.healed(t, before, 1)
+}
+
+func (n machine) vanishedDown(t *testing.T) {
+	before := n.look(t)
+	n.user(t, stop+"; rm "+storage+"/db.sql")
+	n.pass(t, 0, heal.OK)
+	n.healed(t, before, 1)
+}
+
+func (n machine) bootID(t *testing.T) {
+	before := n.look(t)
+	n.user(t, stop+"; printf 11111111-2222-3333-4444-555555555555 >"+runtime+"/libpod/tmp/alive")
+	if d := n.check(t, heal.BootID); d.FirstRung != 7 || len(d.Paths) != 2 {
+		t.Errorf("%+v", d)
+	}
+	if r := n.heal(t, 0, []int{7}); len(r.Renamed) != 2 || r.Result != heal.Healed {
+		t.Errorf("%+v", r)
+	}
+	n.archy(t, 0, "reconcile", "--wait")
+	n.healed(t, before, 1)
+}
+
+func (n machine) nameInStorage(t *testing.T) {
+	before := n.look(t)
+	n.user(t, "systemctl --user stop filebrowser podman.service; cp "+storage+"/db.sql /tmp/db.sql; podman create --name filebrowser docker.io/filebrowser/filebrowser:v2.27.0; cp /tmp/db.sql "+storage+"/db.sql")
+	n.check(t, heal.NameInStorage)
+	if r := n.heal(t, 0, []int{6}); r.Result != heal.Healed {
+		t.Errorf("%+v", r)
+	}
+	n.archy(t, 0, "reconcile", "--wait")
+	before.starts["archy-mempool-db"]-- // only the one whose name it was is started
+	before.starts["bitcoin-knots"]--
+	n.healed(t, before, 1)
+}
