@@ -20,6 +20,9 @@ import (
 // leastFree is the free space below which nothing that podman writes can be relied on.
 const leastFree = 200 << 20
 
+// listFormat is how podman is asked for its containers.
+const listFormat = "{{.ID}}|{{.Names}}|{{.State}}"
+
 // look is one check under way.
 type look struct {
 	*Healer
@@ -115,7 +118,7 @@ func (l *look) ask(ctx context.Context) (bool, []Finding) {
 	}
 	took := time.Since(began)
 	l.d.AnswerMS = took.Milliseconds()
-	text, finding := l.podman(ctx, "ps", "--all", "--no-trunc", "--format", "{{.ID}}|{{.Names}}|{{.State}}")
+	text, finding := l.podman(ctx, "ps", "--all", "--no-trunc", "--format", listFormat)
 	if finding != nil {
 		return false, []Finding{*finding}
 	}

@@ -132,7 +132,7 @@ func (l *look) facts(ctx context.Context) []Finding {
 		return l.gone
 	case <-time.After(l.limits.Again):
 	}
-	text, finding := l.podman(ctx, "ps", "--all", "--no-trunc", "--format", "{{.ID}}|{{.Names}}|{{.State}}")
+	text, finding := l.podman(ctx, "ps", "--all", "--no-trunc", "--format", listFormat)
 	if finding != nil {
 		return append(l.gone, *finding)
 	}
@@ -205,18 +205,7 @@ func (l *look) onlyStored(live []Process) []string {
 
 // unknownIDs are the containers in the name server's files that podman does not list.
 func (l *look) unknownIDs() []string {
-	var ids []string
-	for _, file := range l.nameFiles() {
-		text, _ := os.ReadFile(l.host(file))
-		for i, line := range strings.Split(string(text), "\n") {
-			id, _, ok := strings.Cut(line, " ")
-			if i > 0 && ok && len(id) == 64 && !slices.ContainsFunc(l.list, func(c listed) bool { return c.id == id }) {
-				ids = append(ids, id[:12])
-			}
-		}
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
+	return l.staleNames(func(id string) bool { return slices.ContainsFunc(l.list, func(c listed) bool { return c.id == id }) })
 }
 
 // nameFiles are the files of the name server, one a network.

@@ -5,18 +5,33 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"git.tx1138.com/lfg2025/archy/internal/node"
 )
 
 // DropStaleNames takes the lines of containers that podman does not know out of the name server's files: a name that has a dead and a
 // live address answers with either. It is the last step of rung 4; nothing is done when podman cannot list its containers.
+//
+// netavark's own lock is taken before podman lists: whoever is in the files by then is in podman's database too.
 func (h *Healer) DropStaleNames(ctx context.Context) error {
+	if len(h.nameFiles()) == 0 {
+		return nil
+	}
+	lock := flock.New(filepath.Join(filepath.Dir(h.host(h.nameServer())), "aardvark.lock"))
+	limited, cancel := context.WithTimeout(ctx, quick)
+	defer cancel()
+	if ok, err := lock.TryLockContext(limited, 50*time.Millisecond); !ok {
+		return fmt.Errorf("the name server's files are being written: %w", err)
+	}
+	defer func() { _ = lock.Unlock() }()
 	l := &look{Healer: h, limits: h.Limits.orDefault()}
-	res, finding := l.podman(ctx, "ps", "--all", "--no-trunc", "--format", "{{.ID}}|{{.Names}}|{{.State}}")
+	res, finding := l.podman(ctx, "ps", "--all", "--no-trunc", "--format", listFormat)
 	if finding != nil {
 		return fmt.Errorf("the name server's lines are left: %s", finding.Evidence)
 	}
@@ -27,18 +42,11 @@ func (h *Healer) DropStaleNames(ctx context.Context) error {
 	for _, p := range monitors(h.proc(), h.User.UID) {
 		known[p.Container] = true // it answers, whatever podman thinks
 	}
-	return h.dropNames(ctx, known)
+	return h.dropNames(known)
 }
 
-// dropNames rewrites the files under netavark's own lock, and lets the name server read them.
-func (h *Healer) dropNames(ctx context.Context, known map[string]bool) error {
-	lock := flock.New(filepath.Join(filepath.Dir(h.host(h.nameServer())), "aardvark.lock"))
-	limited, cancel := context.WithTimeout(ctx, quick)
-	defer cancel()
-	if ok, err := lock.TryLockContext(limited, 50*time.Millisecond); !ok {
-		return fmt.Errorf("the name server's files are being written: %w", err)
-	}
-	defer func() { _ = lock.Unlock() }()
+// dropNames rewrites the files that have stale lines, and lets the name server read them.
+func (h *Healer) dropNames(known map[string]bool) error {
 	changed := false
 	for _, file := range h.nameFiles() {
 		text, err := os.ReadFile(h.host(file))
@@ -100,4 +108,25 @@ func (h *Healer) rereadNames() error {
 		return nil
 	}
 	return syscall.Kill(pid, syscall.SIGHUP)
+}
+
+// StaleNames are the containers, by the first digits of their ids, that the name server answers for and that are not among the known ones.
+func StaleNames(l node.Layout, known map[string]bool) []string {
+	h := Healer{Layout: l}
+	return h.staleNames(func(id string) bool { return known[id] })
+}
+
+func (h *Healer) staleNames(known func(id string) bool) []string {
+	var ids []string
+	for _, file := range h.nameFiles() {
+		text, _ := os.ReadFile(h.host(file))
+		for i, line := range strings.Split(string(text), "\n") {
+			id, _, ok := strings.Cut(line, " ")
+			if i > 0 && ok && len(id) == 64 && !known(id) {
+				ids = append(ids, id[:12])
+			}
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }

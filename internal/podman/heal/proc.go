@@ -102,7 +102,7 @@ func unified(file string) string {
 
 func childOf(tasks []task, pid int) int {
 	for _, t := range tasks {
-		if t.parent == pid {
+		if t.parent == pid && path.Base(t.args[0]) != "podman" {
 			return t.pid
 		}
 	}
@@ -148,3 +148,6 @@ func busy(proc string, uid, cores int) string {
 	}
 	return ""
 }
+
+// Payload is the first process of the container that a conmon watches; 0 when it has ended and only podman cleans up after it.
+func Payload(proc string, conmon int) int { return childOf(readTasks(proc), conmon) }
