@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"git.tx1138.com/lfg2025/archy/internal/doctor"
-	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // doctorOptions are the flags of doctor.
@@ -131,12 +129,12 @@ func (o *doctorOptions) lock(cmd *cobra.Command, e *examiner, d *doctor.Document
 		take = e.Locks.NodeExclusive
 	}
 	lock, err := take(cmd.Context(), o.waitLock)
-	var locked state.ErrLocked
-	if errors.As(err, &locked) || cmd.Context().Err() != nil {
+	held, note := lockFault(err)
+	if held || cmd.Context().Err() != nil {
 		return nil, err
 	}
-	if err != nil {
-		d.Notes = append(d.Notes, fmt.Sprintf("nothing is mended: %v", err))
+	if note != "" {
+		d.Notes = append(d.Notes, note)
 		o.heal, o.fix, o.stopApps = "", false, false
 	}
 	return lock.Release, nil

@@ -72,10 +72,10 @@ func (o *doctorOptions) host(ctx context.Context, e *examiner, d *doctor.Documen
 
 // appsHalf climbs the ladder, if asked, and makes the checks of podman and the apps, in this process.
 func (o *doctorOptions) appsHalf(ctx context.Context, e *examiner, d *doctor.Document) []doctor.Result {
-	defer e.ask(ctx)()
 	if o.heal != "" {
-		o.climb(ctx, e, d)
+		o.climb(ctx, e, d) // first: what is asked of a broken podman stays unanswered
 	}
+	defer e.ask(ctx)()
 	return doctor.Run(ctx, e.node, doctor.Checks(), doctor.Report, doctor.ServiceUser)
 }
 
@@ -139,7 +139,7 @@ func childFault(err error, res command.Result) error {
 }
 
 func (o *doctorOptions) argv(self string, e *examiner, part string) []string {
-	argv := []string{self, "doctor", "--json", "--part", part}
+	argv := []string{self, "doctor", "--json", "--part", part, "--wait-lock", o.waitLock.String()}
 	if o.heal != "" {
 		argv = append(argv, "--heal="+o.heal)
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
@@ -175,7 +176,7 @@ var ailments = []ailment{
 	{"a unit of somebody else", "D_TIMER", func(f *fake) { f.write("/etc/systemd/system/archy-doctor.timer", "[Timer]\n", 0o644) }, Warning, "not the unit of this archy", "archy iso install", false},
 	{"a timer that is off", "D_TIMER", func(f *fake) {
 		f.says["systemctl is-active archy-reconcile.timer"] = "inactive\n"
-		f.fails["systemctl is-active archy-reconcile.timer"] = errors.New("exit code 3")
+		f.fails["systemctl is-active archy-reconcile.timer"] = &command.ExitError{Code: 3}
 	}, Warning, "it is inactive", "sudo systemctl enable --now archy-reconcile.timer", false},
 	{"a pass that failed", "D_TIMER", func(f *fake) {
 		f.says["systemctl show -p Result -p ExecMainStatus -p LoadState archy-reconcile.service"] = "LoadState=loaded\nResult=exit-code\nExecMainStatus=6\n"
@@ -188,6 +189,7 @@ var ailments = []ailment{
 	{"a page that nobody may read", "D_WEBUI_MODE", func(f *fake) { f.must(os.Chmod(f.at(webUIDir+"/index.html"), 0o600)) }, Error, "mode 0600", "--heal=full", false},
 	{"another podman", "D_VERSION", func(f *fake) { f.says["podman --version"] = "podman version 4.3.1\n" }, Warning, "version 4.3.1", "apt policy podman", false},
 	{"no podman", "D_VERSION", func(f *fake) { f.fails["podman --version"] = errors.New("not found") }, Error, "cannot be started", "sudo apt install podman", false},
+	{"a podman that says nothing", "D_VERSION", func(f *fake) { f.fails["podman --version"] = &command.LimitError{Limit: time.Second} }, Warning, "within 1s", "podman --version", false},
 	{"a missing program", "D_VERSION", func(f *fake) { f.remove("/usr/bin/pasta") }, Error, "not there", "sudo apt install podman", false},
 	{"something in quarantine", "D_QUARANTINE", func(f *fake) {
 		f.write(f.Layout.State("quarantine/db.sql."+now.Add(-50*time.Hour).UTC().Format(quarantineTime)), "x", 0o600)
@@ -301,6 +303,15 @@ func TestRepairs(t *testing.T) {
 				t.Errorf("it does not hold: %+v", again)
 			}
 		})
+	}
+}
+
+// TestLateSystemd: a systemd that is late proves nothing about a timer.
+func TestLateSystemd(t *testing.T) {
+	f := newNode(t)
+	f.fails["systemctl"] = &command.LimitError{Limit: time.Second}
+	if r := f.one("D_TIMER", Report); r.Status != OK {
+		t.Errorf("%+v", r)
 	}
 }
 

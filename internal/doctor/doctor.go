@@ -73,7 +73,7 @@ type Check struct {
 	Who   Who
 	// OnVolume checks are about what lies on the data volume, and are skipped without it.
 	OnVolume bool
-	// Limit is how long the check may take; zero is ten seconds.
+	// Limit is how long the check may take; zero is thirty seconds.
 	Limit time.Duration
 	Run   func(ctx context.Context, n *Node) []Finding
 }

@@ -168,3 +168,29 @@ func syncDir(dir string) error {
 	defer d.Close()
 	return d.Sync()
 }
+
+// quarantined are the files that a heal has renamed, with their size and age.
+func quarantined(_ context.Context, n *Node) []Finding {
+	var list []Finding
+	for _, path := range reconcile.Quarantine(n.Layout) {
+		info0, err := os.Lstat(n.Layout.Host(path))
+		if errors.Is(err, fs.ErrNotExist) || err != nil {
+			continue
+		}
+		list = append(list, info(path, "set aside by a heal %s ago, %s", ago(n.Now(), quarantinedAt(path, info0.ModTime())), size(treeSize(n.Layout.Host(path)))).
+			by("archy prune removes it after 7 days; archy doctor --restore-quarantine %s puts it back", filepath.Base(path)))
+	}
+	return list
+}
+
+func treeSize(path string) (sum int64) {
+	_ = filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil {
+			if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
+				sum += info.Size()
+			}
+		}
+		return nil
+	})
+	return sum
+}

@@ -14,7 +14,7 @@ import (
 // defaultLimit is how long a check may take that names no limit. A check that does not mind the end of its time gets
 // lateness more and is then left behind.
 const (
-	defaultLimit = 10 * time.Second
+	defaultLimit = 30 * time.Second
 	lateness     = 2 * time.Second
 	sideBySide   = 8
 	fixLimit     = 60 * time.Second

@@ -3,8 +3,6 @@ package doctor
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/dist"
+	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/update"
@@ -59,7 +58,9 @@ func timers(ctx context.Context, n *Node) []Finding {
 		if !n.exists(filepath.Join(unitDir, name)) {
 			continue
 		}
-		if state, err := n.run(ctx, "systemctl", "is-active", name); err != nil && !errors.Is(err, errElsewhere) {
+		// Only systemd's own answer counts: that it is late says nothing about the timer.
+		var inactive *command.ExitError
+		if state, err := n.run(ctx, "systemctl", "is-active", name); errors.As(err, &inactive) {
 			list = append(list, warning(name, "it is %s: nobody looks at the node by itself", orElse(state, "off")).by("sudo systemctl enable --now %s", name))
 		}
 	}
@@ -196,8 +197,11 @@ func versions(ctx context.Context, n *Node) []Finding {
 	list := []Finding{}
 	podman, err := n.run(ctx, "podman", "--version")
 	podman = strings.TrimPrefix(podman, "podman version ")
+	var late *command.LimitError
 	switch {
 	case errors.Is(err, errElsewhere):
+	case errors.As(err, &late):
+		list = append(list, warning("podman", "it did not say its version within %s", late.Limit).by("podman --version"))
 	case err != nil:
 		return []Finding{failure("podman", "it cannot be started: %v", err).by("%s", installPodman)}
 	case !strings.HasPrefix(podman, testedPodman):
@@ -220,50 +224,4 @@ func missingTools(n *Node) (missing []string) {
 		}
 	}
 	return missing
-}
-
-// certificateSoon is how early the end of a certificate is told.
-const certificateSoon = 14 * 24 * time.Hour
-
-// certificates of the node's web server and of lnd; one that cannot be read is its owner's.
-func certificates(_ context.Context, n *Node) []Finding {
-	var list []Finding
-	paths, _ := filepath.Glob(n.Layout.Host("/etc/archipelago/ssl/*"))
-	for _, host := range paths {
-		path := filepath.Join("/etc/archipelago/ssl", filepath.Base(host))
-		if slices.Contains([]string{".crt", ".pem", ".cert"}, filepath.Ext(path)) {
-			list = append(list, n.certificate(path, "", "make it anew and put it there, then sudo systemctl reload nginx")...)
-		}
-	}
-	lnd := n.Layout.Data("lnd/tls.cert")
-	return append(list, n.certificate(lnd, "lnd", "archy stop lnd; sudo rm "+lnd+" "+n.Layout.Data("lnd/tls.key")+"; archy start lnd: lnd makes new ones")...)
-}
-
-func (n *Node) certificate(path, name, mend string) []Finding {
-	text, err := os.ReadFile(n.Layout.Host(path))
-	if err != nil {
-		return nil
-	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "CERTIFICATE" {
-		if strings.Contains(string(text), "PRIVATE KEY") {
-			return nil
-		}
-		return []Finding{failure(path, "it is no certificate").by("%s", mend)}
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return []Finding{failure(path, "%v", err).by("%s", mend)}
-	}
-	var list []Finding
-	switch left := cert.NotAfter.Sub(n.Now()); {
-	case left < 0:
-		list = append(list, failure(path, "it ended %s", stamp(cert.NotAfter)).by("%s", mend))
-	case left < certificateSoon:
-		list = append(list, warning(path, "it ends %s", stamp(cert.NotAfter)).by("%s", mend))
-	}
-	if name != "" && cert.VerifyHostname(name) != nil {
-		list = append(list, warning(path, "it lacks the name %s, by which the other apps dial it", name).by("%s", mend))
-	}
-	return list
 }
