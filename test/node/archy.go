@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,12 +39,12 @@ func Archy(t testing.TB) string {
 	return path
 }
 
-// Compile builds the program in a folder of this repository, as the Makefile does and with these linker flags added. The
-// working directory must be in the repository, as that of a test is.
-func Compile(path, pkg, ldflags string) error {
+// Compile builds the program in a folder of this repository, as the Makefile does and with these linker flags
+// and tags added. The working directory must be in the repository, as that of a test is.
+func Compile(path, pkg, ldflags string, tags ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), compileTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+buildTags, "-ldflags=-s -w "+ldflags, "-o", path, module+pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+strings.Join(append([]string{buildTags}, tags...), ","), "-ldflags=-s -w "+ldflags, "-o", path, module+pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
