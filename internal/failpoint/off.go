@@ -16,3 +16,7 @@ func Write(_ string, change func() error) error { return change() }
 
 // Transport makes each request over it a point.
 func Transport(next http.RoundTripper) http.RoundTripper { return next }
+
+// Variable tells that an environment variable is one of this package's. In a production build there are none, and archy
+// refuses them as it refuses any that it does not know.
+func Variable(string) bool { return false }

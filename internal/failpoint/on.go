@@ -22,10 +22,16 @@ const (
 	dieAfter  = "die-after"  // the process is killed after it
 )
 
+// The variables that this package reads.
+const (
+	pointVariable = "ARCHY_FAILPOINT"
+	logVariable   = "ARCHY_FAILPOINT_LOG"
+)
+
 var errInjected = errors.New("made to fail by ARCHY_FAILPOINT")
 
 // plan is what the environment asks for.
-var plan = mustRead(os.Getenv("ARCHY_FAILPOINT"), os.Getenv("ARCHY_FAILPOINT_LOG"))
+var plan = mustRead(os.Getenv(pointVariable), os.Getenv(logVariable))
 
 // points counts the calls of this process, or with a log those of all processes that share it: a run of first boot and its
 // child are counted as one.
@@ -37,6 +43,9 @@ type points struct {
 	mu sync.Mutex
 	n  int
 }
+
+// Variable tells that an environment variable is one of this package's.
+func Variable(name string) bool { return name == pointVariable || name == logVariable }
 
 func mustRead(asked, log string) *points {
 	p, err := read(asked, log)

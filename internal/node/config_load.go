@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // maxConfigSize bounds what is read as a configuration.
@@ -163,7 +165,7 @@ func (c *configCheck) environment(env []string) map[string]any {
 	values := map[string]any{}
 	for _, entry := range slices.Sorted(slices.Values(env)) {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, "ARCHY_") || strings.HasPrefix(name, "ARCHY_TEST_") {
+		if !strings.HasPrefix(name, "ARCHY_") || strings.HasPrefix(name, "ARCHY_TEST_") || failpoint.Variable(name) {
 			continue
 		}
 		key, ok := leaves[name]

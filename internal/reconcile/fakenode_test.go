@@ -92,10 +92,12 @@ type behaviour struct {
 	says string
 }
 
-// fault makes the change number at go wrong: kill is the last thing that the process does, fail is an error without an
-// effect, cut an error in spite of the effect. match limits it to calls that begin with it.
+// fault makes the change number at go wrong: kill is the last thing that the process does, die-before is that it does not
+// even do that, fail is an error without an effect, cut an error in spite of the effect, hang a call that ends by its limit.
+// match limits it to calls that begin with it; with reads the calls that only read count too.
 type fault struct {
 	kind  string
+	reads bool
 	at    int
 	match string
 	seen  int
@@ -262,8 +264,18 @@ func (n *fakeNode) change(call string, effect func() error) error {
 	if hook != nil {
 		hook(call)
 	}
-	if kind == "fail" {
+	switch kind {
+	case "fail":
 		return errFault
+	case "hang":
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.hung(call)
+	case "die-before":
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.dead = true
+		return errKilled
 	}
 	err := effect()
 	switch kind {
@@ -291,14 +303,41 @@ func (n *fakeNode) strike(call string) string {
 	return f.kind
 }
 
-// asked is a call that only reads.
-func (n *fakeNode) asked() (unlock func(), err error) {
+// asked is a call that only reads; a fault can strike there too.
+func (n *fakeNode) asked(call string) (unlock func(), err error) {
 	n.mu.Lock()
-	if n.dead {
+	switch kind := n.strikeAt(call); {
+	case n.dead:
+		err = errKilled
+	case !n.fault.reads:
+	case kind == "kill":
+		n.dead, err = true, errKilled
+	case kind == "hang":
+		err = n.hung(call)
+	case kind != "":
+		err = errFault
+	}
+	if err != nil {
 		n.mu.Unlock()
-		return nil, errKilled
+		return nil, err
 	}
 	return n.mu.Unlock, nil
+}
+
+// hung is the error of a call that never came back: its limit passes on the node's own clock. The lock is held.
+func (n *fakeNode) hung(call string) error {
+	n.clock = n.clock.Add(callLimit)
+	return fmt.Errorf("%s: no answer after %s: %w", call, callLimit, context.DeadlineExceeded)
+}
+
+// callLimit is the limit of a call, as that of most in podman.DefaultLimits.
+const callLimit = 30 * time.Second
+
+func (n *fakeNode) strikeAt(call string) string {
+	if !n.fault.reads || n.dead {
+		return ""
+	}
+	return n.strike(call)
 }
 
 // revive is the next process.
@@ -432,7 +471,7 @@ func notFound(op string) error {
 }
 
 func (e engine) List(context.Context) ([]podman.Container, error) {
-	unlock, err := e.asked()
+	unlock, err := e.asked("ask List")
 	if err != nil {
 		return nil, err
 	}
@@ -451,7 +490,7 @@ func (e engine) List(context.Context) ([]podman.Container, error) {
 }
 
 func (e engine) Inspect(_ context.Context, name string) (podman.Inspect, error) {
-	unlock, err := e.asked()
+	unlock, err := e.asked("ask Inspect")
 	if err != nil {
 		return podman.Inspect{}, err
 	}
@@ -469,7 +508,7 @@ func (e engine) Inspect(_ context.Context, name string) (podman.Inspect, error) 
 }
 
 func (e engine) Images(context.Context) (map[string]podman.Image, error) {
-	unlock, err := e.asked()
+	unlock, err := e.asked("ask Images")
 	if err != nil {
 		return nil, err
 	}
@@ -478,7 +517,7 @@ func (e engine) Images(context.Context) (map[string]podman.Image, error) {
 }
 
 func (e engine) ImageID(_ context.Context, ref string) (string, error) {
-	unlock, err := e.asked()
+	unlock, err := e.asked("ask ImageID")
 	if err != nil {
 		return "", err
 	}
@@ -537,7 +576,7 @@ func (e engine) Build(_ context.Context, _, _, tag string, _ bool, _ func(string
 }
 
 func (e engine) Secrets(context.Context) ([]podman.Secret, error) {
-	unlock, err := e.asked()
+	unlock, err := e.asked("ask Secrets")
 	if err != nil {
 		return nil, err
 	}
@@ -571,7 +610,7 @@ func (e engine) RemoveSecret(_ context.Context, name string) error {
 }
 
 func (e engine) Networks(context.Context) ([]podman.Network, error) {
-	unlock, err := e.asked()
+	unlock, err := e.asked("ask Networks")
 	if err != nil {
 		return nil, err
 	}
@@ -660,7 +699,7 @@ func (e engine) Exec(_ context.Context, name string, argv []string) (string, int
 }
 
 func (e engine) Logs(_ context.Context, name string, _ int) ([]string, error) {
-	unlock, err := e.asked()
+	unlock, err := e.asked("ask Logs")
 	if err != nil {
 		return nil, err
 	}
@@ -680,7 +719,7 @@ func lastLines(text string) []string {
 
 // Healthcheck runs the check, which is what makes an app that is not sick a healthy one.
 func (e engine) Healthcheck(_ context.Context, name string) (string, error) {
-	unlock, err := e.asked()
+	unlock, err := e.asked("ask Healthcheck")
 	if err != nil {
 		return "", err
 	}
@@ -705,7 +744,7 @@ func (e engine) Version(context.Context) (string, error) { return "5.4.2", nil }
 type manager struct{ *fakeNode }
 
 func (m manager) Units(_ context.Context, names []string) (map[string]systemd.Unit, error) {
-	unlock, err := m.asked()
+	unlock, err := m.asked("ask Units")
 	if err != nil {
 		return nil, err
 	}
@@ -721,7 +760,7 @@ func (m manager) Units(_ context.Context, names []string) (map[string]systemd.Un
 }
 
 func (m manager) Detail(_ context.Context, name string) (systemd.Detail, error) {
-	unlock, err := m.asked()
+	unlock, err := m.asked("ask Detail")
 	if err != nil {
 		return systemd.Detail{}, err
 	}
@@ -736,7 +775,7 @@ func (m manager) Detail(_ context.Context, name string) (systemd.Detail, error) 
 }
 
 func (m manager) Restarts(_ context.Context, names []string) (map[string]int, error) {
-	unlock, err := m.asked()
+	unlock, err := m.asked("ask Restarts")
 	if err != nil {
 		return nil, err
 	}
@@ -854,7 +893,7 @@ func (m manager) ResetFailed(_ context.Context, name string) error {
 func (m manager) Journal(context.Context, string, string, int) ([]string, error) { return nil, nil }
 
 func (m manager) ContainerLog(_ context.Context, container string, _ time.Time, _ int) ([]string, error) {
-	unlock, err := m.asked()
+	unlock, err := m.asked("ask ContainerLog")
 	if err != nil {
 		return nil, err
 	}

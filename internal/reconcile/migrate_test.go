@@ -426,19 +426,34 @@ func (n *fakeNode) onlyOldRuns() func(string) {
 // or that has its effect and fails all the same, is repaired in the same way.
 func TestKilledAfterEveryCall(t *testing.T) {
 	for _, s := range scenarios() {
-		for _, kind := range []string{"kill", "fail", "cut"} {
+		for _, kind := range []string{"kill", "die-before", "fail", "cut", "hang"} {
 			t.Run(s.name+"/"+kind, func(t *testing.T) {
 				t.Parallel()
-				s.everyCall(t, kind)
+				s.everyCall(t, fault{kind: kind})
 			})
 		}
 	}
 }
 
-func (s scenario) everyCall(t *testing.T, kind string) {
+// TestEveryQuestionFails: the calls that only read are points as well. Whichever of all calls, in their order, is the last or
+// goes wrong or hangs until its limit, one further pass converges.
+func TestEveryQuestionFails(t *testing.T) {
+	for _, s := range scenarios() {
+		for _, kind := range []string{"kill", "fail", "hang"} {
+			t.Run(s.name+"/"+kind, func(t *testing.T) {
+				t.Parallel()
+				s.everyCall(t, fault{kind: kind, reads: true})
+			})
+		}
+	}
+}
+
+func (s scenario) everyCall(t *testing.T, f fault) {
+	kind := f.kind
 	for k := 1; ; k++ {
 		n := s.start(t)
-		n.fault = fault{kind: kind, at: k}
+		n.fault = f
+		n.fault.at = k
 		r, _ := s.act(n)
 		hit := n.fault.hit
 		if hit == "" {
@@ -448,7 +463,8 @@ func (s scenario) everyCall(t *testing.T, kind string) {
 			return
 		}
 		n.unharmed()
-		if kind != "kill" && r.ExitCode == 0 && !strings.HasPrefix(hit, "pull") { // a pull is tried again
+		// A pull is tried again, and so is a look at something that is waited for.
+		if !n.dead && r.ExitCode == 0 && !strings.HasPrefix(hit, "pull") && !strings.HasPrefix(hit, "ask ") {
 			if quiet := n.silent(r); quiet {
 				t.Errorf("call %d (%s) went wrong and nobody was told", k, hit)
 			}

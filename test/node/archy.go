@@ -27,6 +27,15 @@ var archy = sync.OnceValues(func() (string, error) {
 	return path, Compile(path, "cmd/archy", "-X main.version=test")
 })
 
+var breakable = sync.OnceValues(func() (string, error) {
+	dir, err := NewDir()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "archy-breakable")
+	return path, Compile(path, "cmd/archy", "-X main.version=test", "failpoints")
+})
+
 // Archy builds archy once in a run of the tests and gives its path. It lies among the disks of the running tests, where
 // those that are left over are swept.
 func Archy(t testing.TB) string {
@@ -39,12 +48,23 @@ func Archy(t testing.TB) string {
 	return path
 }
 
-// Compile builds the program in a folder of this repository, as the Makefile does and with these linker flags
-// and tags added. The working directory must be in the repository, as that of a test is.
+// Breakable is Archy with failure points, which ARCHY_FAILPOINT in its environment sets off.
+func Breakable(t testing.TB) string {
+	t.Helper()
+	Need(t)
+	path, err := breakable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Compile builds the program in a folder of this repository, as the Makefile does and with these linker flags and build tags
+// added. The working directory must be in the repository, as that of a test is.
 func Compile(path, pkg, ldflags string, tags ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), compileTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+strings.Join(append([]string{buildTags}, tags...), ","), "-ldflags=-s -w "+ldflags, "-o", path, module+pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags="+strings.Join(append(tags, buildTags), ","), "-ldflags=-s -w "+ldflags, "-o", path, module+pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +34,7 @@ func short(t *testing.T, chosen func(Scenario) bool) {
 	node.Need(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
-	p := Plan{Config: Config{Archy: killable(t), Group: "ten"}, Seed: shortSeed, Rounds: 1, First: 1,
+	p := Plan{Config: Config{Archy: node.Breakable(t), Group: "ten"}, Seed: shortSeed, Rounds: 1, First: 1,
 		Each: func(o Outcome) {
 			t.Log(o)
 			if len(o.Failures) > 0 {
@@ -53,14 +52,4 @@ func short(t *testing.T, chosen func(Scenario) bool) {
 	if err := p.Run(ctx); err != nil {
 		t.Error(err)
 	}
-}
-
-// killable is an archy that can be killed at a chosen call.
-func killable(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "archy")
-	if err := node.Compile(path, "cmd/archy", "-X main.version=test", "failpoints"); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

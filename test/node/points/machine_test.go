@@ -1,0 +1,262 @@
+// Package points_test breaks archy off at its external calls on a real node (docs/failure-points.md). The tests need root.
+package points_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/test/node"
+)
+
+const (
+	dataDir = "/var/lib/archipelago"
+	unitDir = "/home/archipelago/.config/containers/systemd"
+	logPath = "/tmp/archy-points"
+	// patience bounds every single command; the longest limit of a hanging call is two minutes.
+	patience = 5 * time.Minute
+)
+
+// machine is a node with one app and an archy that can be broken off.
+type machine struct {
+	*node.Node
+	t      *testing.T
+	root   bool // archy runs as root, in first boot
+	serial int
+	said   strings.Builder
+	born   string
+}
+
+func newMachine(t *testing.T, opts node.Options) *machine {
+	t.Helper()
+	opts.Apps = []string{"filebrowser"}
+	m := &machine{Node: node.UpT(t, opts), t: t, root: opts.FirstBoot}
+	m.must(m.Put(node.Breakable(t), "/usr/local/bin/archy", 0o755))
+	m.must(m.WriteFile("/etc/archipelago/archy.yaml", []byte("first_boot:\n  apps: [filebrowser]\n"), 0o644))
+	return m
+}
+
+// converged is a node whose app is up, with a file of its owner's in it.
+func converged(t *testing.T) *machine {
+	t.Helper()
+	m := newMachine(t, node.Options{})
+	m.archy("secrets", "gen")
+	m.archy("reconcile")
+	m.healthy()
+	m.sh("echo precious > " + dataDir + "/filebrowser/files/mine")
+	m.born = m.marks()
+	return m
+}
+
+// bare is a machine before its first boot.
+func bare(t *testing.T) *machine { return newMachine(t, node.Options{FirstBoot: true}) }
+
+func (m *machine) must(err error) {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *machine) sh(script string) string {
+	m.t.Helper()
+	return m.MustRoot(m.t, "sh", "-ec", script)
+}
+
+func (m *machine) user(script string) string {
+	m.t.Helper()
+	return m.MustUser(m.t, "sh", "-ec", script)
+}
+
+// try runs archy and keeps what it says.
+func (m *machine) try(env []string, args ...string) node.Result {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	res := m.Run(ctx, node.Cmd{User: !m.root, Args: append([]string{"archy"}, args...), Env: env})
+	m.keep(res)
+	return res
+}
+
+func (m *machine) keep(res node.Result) {
+	fmt.Fprintf(&m.said, "$ %s  [%d]\n%s%s", strings.Join(res.Args, " "), res.Code, res.Stdout, res.Stderr)
+}
+
+// archy runs archy, which has to succeed.
+func (m *machine) archy(args ...string) {
+	m.t.Helper()
+	if res := m.try(nil, args...); res.Code != 0 || res.Err != nil {
+		m.t.Fatalf("archy %v: exit code %d, %v\n%s%s", args, res.Code, res.Err, res.Stdout, res.Stderr)
+	}
+}
+
+// broken runs archy with a fault at a point, or with none to learn the points.
+func (m *machine) broken(args []string, fault, point string) {
+	m.t.Helper()
+	m.sh("rm -f " + logPath)
+	env := []string{"ARCHY_FAILPOINT=" + fault, "ARCHY_FAILPOINT_LOG=" + logPath}
+	if strings.HasSuffix(fault, ":hang") && strings.Contains(point, " file ") {
+		m.hangingFile(args, env)
+		return
+	}
+	start := time.Now()
+	res := m.try(env, args...)
+	if strings.Contains(res.Stderr, "panic:") || res.Code < 0 {
+		m.t.Errorf("with %s: exit code %d, %v\n%s", fault, res.Code, res.Err, res.Stderr)
+	}
+	if fault == "" && res.Code != 0 {
+		m.t.Fatalf("without a fault: exit code %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+	}
+	m.t.Logf("archy ended with %d after %s", res.Code, time.Since(start).Round(time.Second))
+}
+
+// hangingFile runs archy up to a write that never returns, as on a disk that has gone: nothing but the end of the process
+// ends that.
+func (m *machine) hangingFile(args, env []string) {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	p, err := m.Start(ctx, node.Cmd{User: !m.root, Args: append([]string{"archy"}, args...), Env: env})
+	m.must(err)
+	ended := make(chan node.Result, 1)
+	go func() { ended <- p.Wait() }()
+	for before := -1; ; {
+		select {
+		case res := <-ended:
+			m.keep(res)
+			return
+		case <-time.After(3 * time.Second):
+		}
+		now := len(m.points())
+		if now == before {
+			_ = p.Kill()
+		}
+		before = now
+	}
+}
+
+// points are the calls of the last broken run, by kind and object.
+func (m *machine) points() []string {
+	m.t.Helper()
+	text, err := m.ReadFile(logPath)
+	m.must(err)
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+}
+
+// unharmed wants what must be true right after the break: no half file, no second copy, nothing lost.
+func (m *machine) unharmed(secrets map[string]string) {
+	m.t.Helper()
+	const mark = "\x01file "
+	text := m.sh(`cd /; for f in $(find ` + dataDir + `/state -name '*.json' 2>/dev/null) $(find ` + unitDir + ` -name '*.container' 2>/dev/null); do printf '\001file %s\n' $f; cat $f; done`)
+	for i, file := range strings.Split(text, mark) {
+		name, content, _ := strings.Cut(file, "\n")
+		if i > 0 && (!strings.HasSuffix(content, "\n") || strings.HasSuffix(name, ".json") && !json.Valid([]byte(content))) {
+			m.t.Errorf("%s is half a file:\n%s", name, content)
+		}
+	}
+	now := m.secrets()
+	for name, sum := range secrets {
+		if now[name] != sum {
+			m.t.Errorf("secret %s is another", name)
+		}
+	}
+	m.single()
+	if m.born != "" && m.marks() != m.born {
+		m.t.Errorf("data were\n%sand are\n%s", m.born, m.marks())
+	}
+}
+
+// single wants at most one live container of the app, by podman and by the monitors.
+func (m *machine) single() {
+	m.t.Helper()
+	if n := strings.Count(m.sh("ps -C conmon -o args= || true"), " -n filebrowser"); n > 1 {
+		m.t.Errorf("%d monitors of filebrowser", n)
+	}
+	if n := strings.Count(m.user("podman ps --format {{.Names}}"), "filebrowser"); n > 1 {
+		m.t.Errorf("%d containers of filebrowser run", n)
+	}
+}
+
+// again makes the next run. One that found the app within the back-off of a start that failed may leave it waiting: the
+// timer's run after that counts.
+func (m *machine) again(args []string) {
+	m.t.Helper()
+	for range 3 {
+		res := m.try(nil, args...)
+		if res.Code == 0 && m.runs() {
+			return
+		}
+		if res.Code == 5 {
+			m.t.Errorf("a lock outlived its process: %s", res.Stderr)
+		}
+		time.Sleep(6 * time.Second)
+	}
+}
+
+func (m *machine) runs() bool {
+	return strings.TrimSpace(m.user("podman ps --filter name=^filebrowser$ --format {{.Names}}")) == "filebrowser"
+}
+
+// settled wants a node with nothing left to do.
+func (m *machine) settled() {
+	m.t.Helper()
+	m.healthy()
+	check := []string{"reconcile", "--check-only", "--exit-code"}
+	if m.root {
+		check = append(check, "--as-service-user")
+		if res := m.try(nil, "first-boot", "--check"); res.Code != 0 || res.Stdout != "nothing to do\n" {
+			m.t.Errorf("first boot has left to do:\n%s%s", res.Stdout, res.Stderr)
+		}
+	}
+	if res := m.try(nil, check...); res.Code != 0 {
+		m.t.Errorf("something is left to do, exit code %d:\n%s%s", res.Code, res.Stdout, res.Stderr)
+	}
+	label := m.user(`podman ps --filter name=^filebrowser$ --format '{{index .Labels "io.archipelago.managed"}}'`)
+	if strings.TrimSpace(label) != "true" {
+		m.t.Errorf("the container of filebrowser is not one of a unit: %q", label)
+	}
+	m.unharmed(nil)
+}
+
+func (m *machine) healthy() {
+	m.t.Helper()
+	state := ""
+	for range 120 {
+		state = m.user("podman ps -a --filter name=^filebrowser$ --format '{{.Status}}'")
+		if strings.Contains(state, "(healthy)") {
+			return
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	m.t.Errorf("filebrowser is %q after a minute", state)
+}
+
+// marks are what the app wrote at its first start, and its owner's file.
+func (m *machine) marks() string {
+	m.t.Helper()
+	return m.sh("cd " + dataDir + "/filebrowser; find . -name born -exec grep -H . {} \\; ; cat files/mine")
+}
+
+// secrets are the secrets by name, as digests.
+func (m *machine) secrets() map[string]string {
+	m.t.Helper()
+	out := map[string]string{}
+	for line := range strings.Lines(m.sh("cd " + dataDir + "/secrets 2>/dev/null || exit 0; sha256sum * 2>/dev/null || true")) {
+		if f := strings.Fields(line); len(f) == 2 {
+			out[f[1]] = f[0]
+		}
+	}
+	return out
+}
+
+func manifest(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../../apps/filebrowser/manifest.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

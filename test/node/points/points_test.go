@@ -1,0 +1,155 @@
+package points_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// scenario is one change of a node that is broken off at an external call, and the run that must repair that.
+type scenario struct {
+	name string
+	// start makes the node; one that is nil for a scenario whose every round has a node of its own.
+	start func(t *testing.T) *machine
+	// prepare makes the change due again, args makes it, after is the next run.
+	prepare     func(m *machine)
+	args, after []string
+	// ci is the number of points in a run of CI.
+	ci int
+}
+
+var scenarios = []scenario{
+	{"create", converged, gone, []string{"reconcile"}, []string{"reconcile"}, 1},
+	{"replace", converged, changed, []string{"reconcile"}, []string{"reconcile"}, 2},
+	{"upgrade", converged, nextImage, []string{"upgrade", "filebrowser", "--to", "v2.27.0-next"}, []string{"reconcile"}, 1},
+	{"migrate", converged, scripted, []string{"adopt", "--migrate", "filebrowser"}, []string{"adopt", "--migrate", "filebrowser"}, 1},
+	{"first boot", bare, nothing, []string{"first-boot"}, []string{"first-boot"}, 1},
+}
+
+var modes = []string{"fail", "die-before", "die-after", "hang"}
+
+// TestPoints breaks archy off at its external calls, one a run, and wants the next run to put the node right. In CI it takes
+// a few at random; ARCHY_POINTS=all takes each with each mode, a number takes that many of each scenario.
+// ARCHY_TEST_SEED repeats a run, ARCHY_POINT=7:fail makes that one alone.
+func TestPoints(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("ARCHY_TEST_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("ARCHY_TEST_SEED=%d", seed)
+	for i, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			s.run(t, rand.New(rand.NewPCG(seed, uint64(i))))
+		})
+	}
+}
+
+func (s scenario) run(t *testing.T, r *rand.Rand) {
+	m := s.start(t)
+	s.prepare(m)
+	m.broken(s.args, "", "")
+	points := m.points()
+	m.settled()
+	faults := s.choose(t, r, points)
+	done, never := 0, 0
+	for _, f := range faults {
+		if s.ownNode() {
+			m.Cut()
+			m = s.start(t)
+		}
+		t.Logf("%s at %s", f, points[f.at-1])
+		s.prepare(m)
+		kept := m.secrets()
+		m.broken(s.args, f.String(), points[f.at-1])
+		if len(m.points()) < f.at {
+			never++ // this run waited less often than the first
+		}
+		m.unharmed(kept)
+		m.again(s.after)
+		if m.settled(); t.Failed() {
+			t.Fatalf("%s did not converge after %s at %s\n%s", s.name, f, points[f.at-1], m.said.String())
+		}
+		done++
+	}
+	t.Logf("%s: %d points, %d runs, %d of them ended before their point, all converged", s.name, len(points), done, never)
+}
+
+// ownNode tells that a first boot happens once on a node.
+func (s scenario) ownNode() bool { return s.args[0] == "first-boot" }
+
+// fault is what happens at which point.
+type fault struct {
+	at   int
+	what string
+}
+
+func (f fault) String() string { return fmt.Sprintf("%d:%s", f.at, f.what) }
+
+// choose takes all faults, or some: hangs are left to longer runs, since most of them last half a minute.
+func (s scenario) choose(t *testing.T, r *rand.Rand, points []string) []fault {
+	var all []fault
+	for i := range points {
+		for _, what := range modes {
+			all = append(all, fault{i + 1, what})
+		}
+	}
+	if one := os.Getenv("ARCHY_POINT"); one != "" {
+		return slices.DeleteFunc(all, func(f fault) bool { return f.String() != one })
+	}
+	number := s.ci
+	switch text := os.Getenv("ARCHY_POINTS"); text {
+	case "all":
+		return all
+	case "":
+		all = slices.DeleteFunc(all, func(f fault) bool { return f.what == "hang" })
+	default:
+		var err error
+		if number, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:min(number, len(all))]
+}
+
+// gone takes the unit and so the app away, as a person in a hurry would.
+func gone(m *machine) {
+	m.user("systemctl --user stop filebrowser; rm " + unitDir + "/filebrowser.container; systemctl --user daemon-reload; podman secret rm archy.filebrowser.FB_PASSWORD")
+}
+
+// changed gives the app's manifest another value.
+func changed(m *machine) {
+	m.serial++
+	text := strings.Replace(manifest(m.t), "    - FB_USERNAME=admin\n", fmt.Sprintf("    - FB_USERNAME=admin\n    - ROUND=%d\n", m.serial), 1)
+	m.must(m.WriteFile("/etc/archipelago/apps/filebrowser/manifest.yml", []byte(text), 0o644))
+}
+
+// nextImage goes back to the image from which the upgrade starts.
+func nextImage(m *machine) {
+	m.archy("upgrade", "filebrowser", "--to", "v2.27.0", "--allow-downgrade")
+	m.user("podman rmi docker.io/filebrowser/filebrowser:v2.27.0-next || true")
+}
+
+// scripted puts an old script's container in the place of the unit, adopted.
+func scripted(m *machine) {
+	m.user(`systemctl --user stop filebrowser || true
+		rm -f ` + unitDir + `/filebrowser.container ` + dataDir + `/state/apps/filebrowser.json ` + dataDir + `/state/restarts/filebrowser.json
+		systemctl --user daemon-reload
+		for old in $(podman ps -aq --filter name=filebrowser); do podman rm -f $old; done
+		podman run -q -d --name filebrowser --restart unless-stopped -p 8083:80 --user 0:0 \
+			-v ` + dataDir + `/filebrowser/files:/srv -v ` + dataDir + `/filebrowser/db:/database \
+			-e FB_PORT=80 -e FB_ADDRESS=0.0.0.0 -e FB_ROOT=/srv -e FB_DATABASE=/database/filebrowser.db -e FB_USERNAME=admin \
+			-e FB_PASSWORD="$(cat ` + dataDir + `/secrets/filebrowser-admin-hash)" docker.io/filebrowser/filebrowser:v2.27.0`)
+	m.archy("adopt")
+}
+
+func nothing(*machine) {}
