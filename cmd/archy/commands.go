@@ -14,6 +14,7 @@ func (c *cli) commands() []*cobra.Command {
 		releaseCmd(),
 		updateCmd(),
 		lndCmd(),
+		podmanCmd(),
 		specCmd(),
 		isoCmd(),
 		versionCmd(),

@@ -19,5 +19,13 @@ func internalCmd() *cobra.Command {
 			return podman.InternalWriteFile(args, os.Stdin)
 		},
 	})
+	// A throw-away container runs this to prove that podman can start and stop one.
+	cmd.AddCommand(&cobra.Command{
+		Use: "pause", Short: "wait for the end", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			<-cmd.Context().Done()
+			return nil
+		},
+	})
 	return cmd
 }

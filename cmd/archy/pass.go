@@ -68,8 +68,14 @@ func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 		Observer: reconcile.Observer{Engine: c.Engine, Units: c.Systemd, State: c.State, Secrets: store, Mapped: cli, Set: c.Set,
 			Layout: c.Layout, Config: c.Config, Facts: c.Facts, Options: o, Contexts: c.buildContext, Stage: stages, AskHost: askHost, Random: rand.Reader, Now: time.Now},
 		Applier: reconcile.Applier{Engine: c.Engine, Units: c.Systemd, Disk: disk, Legacy: cli, Secrets: reconcile.SecretStore{Store: store},
-			Locks: c.Locks, Records: c.State, Mirrors: c.mirrors(), Offline: c.Layout.Host(c.Config.Images.OfflineDir), Free: c.dataFree, Stage: stages, Wallets: c.wallets(prober, cli), AskHost: askHost, Now: time.Now, Options: o, Report: c.progress},
+			Locks: c.Locks, Records: c.State, Mirrors: c.mirrors(), Offline: c.Layout.Host(c.Config.Images.OfflineDir), Free: c.dataFree, Stage: stages, Wallets: c.wallets(prober, cli), AskHost: askHost, Names: c.nameServer(), Now: time.Now, Options: o, Report: c.progress},
 	}
+}
+
+// nameServer lets the name server of podman's networks forget what is gone.
+func (e *env) nameServer() reconcile.Names {
+	h, _ := e.healer()
+	return h
 }
 
 // pauseFile holds the pid of the process that keeps podman's user namespace.

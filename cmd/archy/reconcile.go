@@ -114,15 +114,14 @@ func (o *reconcileOptions) once(cmd *cobra.Command) error {
 		return err
 	}
 	e.warnFindings()
-	c, err := e.connect(cmd.Context())
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	pass := c.pass(reconcile.Options{Only: only, Force: o.force, CreateMissing: o.createMissing, CheckOnly: o.checkOnly || o.dryRun,
-		NoPull: o.noPull, Wait: o.wait || (len(only) > 0 && !cmd.Flags().Changed("wait")), Timeout: o.timeout})
-	pass.WaitLock, pass.ExitCode, pass.Held = o.waitLock, o.exitCode, len(only) == 0
-	result, err := pass.Run(cmd.Context())
+	result, err := e.healing(cmd.Context(), len(only) == 0 && !o.checkOnly && !o.dryRun, func() (reconcile.Result, error) {
+		c, err := e.connect(cmd.Context())
+		if err != nil {
+			return reconcile.Result{}, err
+		}
+		defer c.close()
+		return o.pass(cmd, c, only).Run(cmd.Context())
+	})
 	if err != nil {
 		return err
 	}
@@ -133,6 +132,14 @@ func (o *reconcileOptions) once(cmd *cobra.Command) error {
 		return err
 	}
 	return exitCode(result.ExitCode)
+}
+
+// pass is the pass that the flags ask for.
+func (o *reconcileOptions) pass(cmd *cobra.Command, c *connected, only []string) *reconcile.Pass {
+	pass := c.pass(reconcile.Options{Only: only, Force: o.force, CreateMissing: o.createMissing, CheckOnly: o.checkOnly || o.dryRun,
+		NoPull: o.noPull, Wait: o.wait || (len(only) > 0 && !cmd.Flags().Changed("wait")), Timeout: o.timeout})
+	pass.WaitLock, pass.ExitCode, pass.Held = o.waitLock, o.exitCode, len(only) == 0
+	return pass
 }
 
 // keepLast keeps the result for whoever asks later. It is written at each pass and is no loss, so it is not synced.
@@ -211,6 +218,7 @@ func (e *env) printResult(r reconcile.Result) error {
 	}
 	fmt.Fprintln(e.out, r.Line())
 	e.explain(r)
+	e.explainPodman(r.Podman)
 	return nil
 }
 

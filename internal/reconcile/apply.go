@@ -174,9 +174,18 @@ type Applier struct {
 	Wallets Wallets
 	// AskHost asks an app whose health check is a request from the host.
 	AskHost func(ctx context.Context, h *spec.Health) bool
+	// Names lets the name server forget containers that are gone; nil: nobody can.
+	Names   Names
 	Now     func() time.Time
 	Report  func(Event)
 	Options Options
+	// warn takes what went wrong and is no app's failure.
+	warn func(text string)
+}
+
+// Names is the name server of podman's networks.
+type Names interface {
+	DropStaleNames(ctx context.Context) error
 }
 
 // Apply executes a plan and returns a result for every app in it. A failing app never ends the pass; only a context
@@ -228,6 +237,8 @@ type run struct {
 	failedOps    map[int]bool
 	// wrote are the apps by the number of the operation that has written their unit.
 	wrote map[int]*change
+	// rollFailed is the app that did not come up after it was moved over.
+	rollFailed string
 	// ending ends when the pass is to end: nothing new begins, waits are cut short, what is under way is finished.
 	ending context.Context
 	// stuckAt is the app whose migration could neither be done nor undone.
@@ -293,6 +304,11 @@ func newRun(x *Applier, w *World, plan Plan) *run {
 }
 
 func (r *run) do(ctx context.Context, op Operation) {
+	if op.Kind == DropNames {
+		r.report(Event{Op: op})
+		r.report(Event{Op: op, Done: true, Err: r.dropNames(ctx)})
+		return
+	}
 	if op.Kind == Reload && op.App == "" {
 		r.report(Event{Op: op})
 		err := r.reload(ctx, op)
@@ -320,6 +336,18 @@ func (r *run) do(ctx context.Context, op Operation) {
 	r.endOp(op, err)
 }
 
+// dropNames is the last step of a move-over. That it fails costs no app its result: the next pass tries again.
+func (r *run) dropNames(ctx context.Context) error {
+	if r.Names == nil || ctx.Err() != nil {
+		return nil
+	}
+	err := r.Names.DropStaleNames(ctx)
+	if err != nil && r.warn != nil {
+		r.warn(err.Error())
+	}
+	return err
+}
+
 // contextOf: a pass that is told to end breaks off what can be done again at no cost, and finishes what cannot.
 func (r *run) contextOf(ctx context.Context, op Operation) context.Context {
 	if op.Kind == PullImage || op.Kind == BuildImage {
@@ -337,6 +365,9 @@ func (r *run) mayDo(ctx context.Context, c *change, op Operation) error {
 		return ctx.Err()
 	case r.stuckAt != "" && !r.Options.KeepGoing && r.stuckAt != c.ID:
 		c.result.Action, c.result.Class, c.result.Cause = Left, ClassOK, "not reached: "+r.stuckAt+" needs a person first"
+		return errStop
+	case op.Rolling && r.rollFailed != "":
+		c.result.Action, c.result.Class, c.result.Cause = Left, ClassWaiting, "not moved over: "+r.rollFailed+" did not come up"
 		return errStop
 	case r.inputFailed(op):
 		return fmt.Errorf("an earlier step for another app failed: %s", op.Object)
@@ -403,6 +434,9 @@ func (r *run) endOp(op Operation, err error) {
 			r.reloadFailed = err
 		}
 		return
+	}
+	if op.Rolling && err != nil && !errors.Is(err, errStop) && r.rollFailed == "" {
+		r.rollFailed = c.ID
 	}
 	if op.Kind == WriteUnit && err == nil {
 		r.wrote[op.N] = c

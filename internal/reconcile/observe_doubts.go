@@ -19,6 +19,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/images"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 )
 
@@ -43,6 +44,7 @@ func (ob *observation) doubts(ctx context.Context) error {
 		doubtful = true
 		ob.closer(ctx, a)
 	}
+	ob.staleNames(ctx)
 	if !doubtful {
 		return nil
 	}
@@ -111,7 +113,7 @@ func (ob *observation) peers(ctx context.Context, a *App) {
 
 // closer looks at what a start or a change of the app would meet.
 func (ob *observation) closer(ctx context.Context, a *App) {
-	if a.C == nil && a.Want != WantNone {
+	if a.Want != WantNone && (a.C == nil || a.ended()) {
 		ob.lostTrack(ctx, a)
 	}
 	if a.Fault != nil {
@@ -130,22 +132,61 @@ func (ob *observation) closer(ctx context.Context, a *App) {
 // lostTrack, row 12a: a monitor without a container in podman's list is looked at twice, two seconds apart, because a
 // container that is just being started looks the same for a moment.
 func (ob *observation) lostTrack(ctx context.Context, a *App) {
-	pid := ob.conmon(a.Container)
+	name := a.Container
+	if a.C != nil {
+		name = a.C.Name
+	}
+	pid := ob.conmon(name)
 	if pid == 0 || activating(a) || !sleep(ctx, 2*time.Second) {
 		return
 	}
 	ob.conmons = nil
 	list, err := ob.Engine.List(ctx)
-	if err != nil || ob.conmon(a.Container) != pid {
+	if err != nil || ob.conmon(name) != pid {
 		return
 	}
 	for _, c := range list {
-		if c.Name == a.Container {
-			a.C = &c
+		if c.Name != name {
+			continue
+		}
+		a.C = &c
+		if !a.ended() || heal.Payload(ob.Layout.Host("/proc"), pid) == 0 {
 			return
 		}
 	}
 	a.Conmon = pid
+}
+
+// ended tells that podman lists the container as one that does not run. After its runtime directory was wiped it says so
+// also of those that live, of every one that it did not make with --rm.
+func (a *App) ended() bool {
+	return a.C != nil && slices.Contains([]string{podman.StateExited, podman.StateStopped, podman.StateCreated}, a.C.State)
+}
+
+// staleNames are the containers that the name server answers for and podman does not list, looked at twice.
+func (ob *observation) staleNames(ctx context.Context) {
+	stale := heal.StaleNames(ob.Layout, idsOf(ob.containers))
+	if len(stale) == 0 || !sleep(ctx, 2*time.Second) {
+		return
+	}
+	list, err := ob.Engine.List(ctx)
+	if err != nil {
+		return
+	}
+	now := map[string]podman.Container{}
+	for _, c := range list {
+		now[c.ID] = c
+	}
+	again := heal.StaleNames(ob.Layout, idsOf(now))
+	ob.w.StaleNames = slices.DeleteFunc(stale, func(id string) bool { return !slices.Contains(again, id) })
+}
+
+func idsOf(list map[string]podman.Container) map[string]bool {
+	out := make(map[string]bool, len(list))
+	for _, c := range list {
+		out[c.ID] = true
+	}
+	return out
 }
 
 // loadedUnit asks whether systemd has read the unit as it is on disk: a run that was killed between writing a unit and

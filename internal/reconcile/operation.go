@@ -42,10 +42,12 @@ const (
 	RemoveSecret   Kind = "remove secret"
 	MoveData       Kind = "move data"
 	OpenWallet     Kind = "wallet"
+	DropNames      Kind = "drop names"
 	RemoveNetwork  Kind = "remove network"
 	RemoveImage    Kind = "remove image"
 	Delete         Kind = "delete"
 	everyContainer      = "user manager"
+	nameServer          = "name server"
 )
 
 // Operation is one step of a plan. Its printed form never holds a secret: payloads stay out of it.
@@ -75,6 +77,8 @@ type Operation struct {
 	Dest string
 	// Gate is what must be true after a start before the operation counts as done.
 	Gate *Gate
+	// Rolling marks the restart of an app that podman has lost: when one does not come up, the next one is not touched.
+	Rolling bool
 	// Needs are the conditions of other apps under which a start may happen.
 	Needs []Need
 }

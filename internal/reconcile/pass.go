@@ -71,6 +71,7 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 		p.Planned(w, plan)
 	}
 	result := p.result(w, began)
+	p.Applier.warn = func(text string) { result.Warnings = append(result.Warnings, text) }
 	if o.CheckOnly || plan.Empty() {
 		result.Apps = p.unchanged(w, plan)
 	} else {
@@ -231,7 +232,7 @@ func containers(set *manifest.Set) map[string]string {
 
 func (p *Pass) result(w *World, began time.Time) Result {
 	return Result{Schema: 1, Version: p.Version, StartedAt: began.UTC(), CheckOnly: p.Observer.Options.CheckOnly,
-		Podman:  PodmanState{Reachable: true, Version: w.Podman, State: "ok"},
+		Podman:  PodmanState{Reachable: true, Version: w.Podman, State: string(w.podmanState())},
 		Unknown: orEmpty(w.Unknown), Orphans: orEmpty(w.Orphans), Warnings: w.Warnings, partial: w.Partial, Apps: []AppResult{}}
 }
 

@@ -51,8 +51,33 @@ func MakePlan(w *World, o Options) Plan {
 		p.change(a)
 		p.expire(a)
 	}
+	p.staleNames()
 	p.stopOrder()
 	return p.plan()
+}
+
+// rolls tells that an app is moved over: podman has lost it while it lives. That is done to one app at a time (incident 5).
+func (p *planner) rolls(a *App) bool {
+	v := p.verdicts[a.ID]
+	return v != nil && a.Conmon != 0 && slices.Contains(v.Steps, stepRestart)
+}
+
+// staleNames lets the name server forget containers that are gone, after everything else: podman that has lost a container
+// does not take its name back when it ends.
+func (p *planner) staleNames() {
+	var after []int
+	for _, a := range p.w.Apps {
+		if a.Conmon != 0 && p.has(a, stepRestart, stepStop, stepRemove) {
+			after = append(after, p.last[a.ID])
+		}
+	}
+	switch {
+	case len(p.w.StaleNames) == 0 && len(after) == 0, len(p.o.Only) > 0:
+	case len(after) > 0:
+		p.add(Operation{Kind: DropNames, Object: nameServer, Cause: "podman had lost what answered there"}, after...)
+	default:
+		p.add(Operation{Kind: DropNames, Object: nameServer, Cause: "it answers for containers that are gone: " + strings.Join(p.w.StaleNames, ", ")})
+	}
 }
 
 // newPlanner decides on every selected app.
@@ -425,7 +450,7 @@ func (p *planner) change(a *App) {
 	if v == nil || len(v.Steps) == 0 {
 		return
 	}
-	chained := p.oneByOne() && !p.has(a, stepStop, stepRemove) // stops have an order of their own
+	chained := (p.oneByOne() || p.rolls(a)) && !p.has(a, stepStop, stepRemove) // stops have an order of their own
 	if n := p.chain; chained && n > 0 {
 		p.last[a.ID] = max(p.last[a.ID], n)
 	}
@@ -468,6 +493,9 @@ func (p *planner) changeStep(a *App, v *Verdict, s step, loaded int) {
 		after = append(append(after, p.providers(a)...), p.lowerTiers(a)...)
 	case stepRestart:
 		op.Kind, op.Needs, op.Gate = Restart, p.restartNeeds(a), p.gate(a)
+		if p.rolls(a) {
+			op.Rolling, op.Gate = true, &Gate{Condition: manifest.Healthy, Limit: gateLimit(a)}
+		}
 		after = append(after, p.providers(a)...)
 	case stepReplace:
 		op.Kind, op.Needs, op.Gate = Replace, p.restartNeeds(a), &Gate{Condition: manifest.Healthy, Limit: gateLimit(a)}

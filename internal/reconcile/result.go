@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
@@ -44,6 +45,10 @@ type PodmanState struct {
 	Reachable bool   `json:"reachable"`
 	Version   string `json:"version,omitempty"`
 	State     string `json:"state"`
+	// Evidence is what led to the state, word for word; Heal the climb that this pass made, Human what a person needs to decide.
+	Evidence string       `json:"evidence,omitempty"`
+	Heal     *heal.Report `json:"heal,omitempty"`
+	Human    *heal.Human  `json:"human,omitempty"`
 }
 
 // AppResult is one app's line.

@@ -176,7 +176,7 @@ func healthRow(a *App, w *World) string {
 
 // lostTrack, row 12a: a second copy of a live app is never started.
 func lostTrack(a *App, _ *World, _ Options) *Verdict {
-	if a.C != nil || a.Conmon == 0 || a.Want == WantNone {
+	if a.Conmon == 0 || a.Want == WantNone {
 		return nil
 	}
 	cause := fmt.Sprintf("podman lost track of it, its monitor lives (pid %d)", a.Conmon)

@@ -13,6 +13,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/derived"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/quadlet"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
@@ -51,6 +52,23 @@ type World struct {
 	Free int64
 	// Podman is the version of the engine.
 	Podman string
+	// StaleNames are the containers that are gone and that the name server still answers for, by the first digits of their ids.
+	StaleNames []string
+}
+
+// podmanState is how podman is, as far as a pass sees it that could list the containers: see package heal.
+func (w *World) podmanState() heal.State {
+	lost := func(a *App) bool { return a.Conmon != 0 && a.Want != WantNone }
+	listed := func(a *App) bool { return a.C != nil }
+	switch {
+	case slices.ContainsFunc(w.Apps, lost) && !slices.ContainsFunc(w.Apps, listed) && len(w.Unknown)+len(w.Orphans) == 0:
+		return heal.DBMissing
+	case slices.ContainsFunc(w.Apps, lost):
+		return heal.LostTrack
+	case len(w.StaleNames) > 0:
+		return heal.StaleDNS
+	}
+	return heal.OK
 }
 
 // App is everything known of one app: what is wanted, and what is.

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+)
+
+// healing makes a pass on a podman that may be ill. A pass that finds podman well costs nothing here. Where podman cannot be asked, or an app
+// could not be started for a reason that is podman's, podman is looked at; a full pass then climbs once (doctor.auto_heal: safe)
+// and goes on, or ends for a person.
+func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile.Result, error)) (reconcile.Result, error) {
+	began := time.Now()
+	result, err := pass()
+	if ctx.Err() != nil || !podmanAsked(err) || err == nil && !podmanFailed(result) {
+		return result, err
+	}
+	h, done := e.healer()
+	defer done()
+	d := h.Check(ctx)
+	if d.State.Fine() && err == nil {
+		return result, nil
+	}
+	var climb *heal.Report
+	if !d.State.GoesOn() && mayClimb && e.Config.Doctor.AutoHeal != "off" {
+		r := h.ClimbFrom(ctx, heal.Safe, d)
+		climb = &r
+		if r.Result == heal.Healed || r.Result == heal.GoesOn {
+			d = h.Check(ctx)
+		}
+	}
+	if mayClimb && d.State.GoesOn() {
+		e.asked = nil
+		again, failed := pass()
+		again.Podman.Heal = climb
+		if failed == nil {
+			return again, nil
+		}
+		err = failed
+	}
+	return unhealed(result, d, climb, began, err), nil
+}
+
+// podmanAsked tells that a pass ended as one does whose podman or user manager cannot be asked.
+func podmanAsked(err error) bool {
+	var exit *exitError
+	var answer *podman.APIError
+	var late *podman.LimitError
+	switch {
+	case err == nil, errors.Is(err, podman.ErrUnreachable), errors.Is(err, podman.ErrGarbage), errors.As(err, &answer), errors.As(err, &late):
+		return true
+	}
+	return errors.As(err, &exit) && exit.Class == "user-bus-unreachable"
+}
+
+// podmanFailed tells that an app failed with a text that proves something about podman itself.
+func podmanFailed(r reconcile.Result) bool {
+	return slices.ContainsFunc(r.Apps, func(a reconcile.AppResult) bool {
+		if a.Error == nil || a.Class != reconcile.ClassFailed {
+			return false
+		}
+		f, known := heal.Read(strings.Join(append(slices.Clone(a.Error.LogTail), a.Error.Message), "\n"), a.App)
+		return known && f.State != heal.LostTrack
+	})
+}
+
+// unhealed is the result of a pass that podman stands in the way of.
+func unhealed(r reconcile.Result, d heal.Diagnosis, climb *heal.Report, began time.Time, err error) reconcile.Result {
+	if err != nil {
+		r = reconcile.Result{Schema: 1, Version: version, StartedAt: began.UTC(), Apps: []reconcile.AppResult{}, Unknown: []string{}, Orphans: []string{}}
+		r.Podman.Reachable = false
+		r.Warnings = []string{err.Error()}
+	}
+	r.Podman.State, r.Podman.Evidence, r.Podman.Heal, r.Podman.Human = string(d.State), d.Evidence, climb, d.Human
+	r.DurationMS = time.Since(began).Milliseconds()
+	if r.ExitCode = reconcile.ExitNeedsHuman; d.State.Fine() {
+		r.ExitCode = reconcile.ExitNothingDone
+	}
+	return r
+}
+
+// explainPodman says what was done about podman, and what a person needs to decide.
+func (e *env) explainPodman(p reconcile.PodmanState) {
+	if p.Heal != nil {
+		for _, s := range p.Heal.Rungs {
+			fmt.Fprintln(e.err, "podman was "+string(p.Heal.State)+": "+rungLine(s, false))
+		}
+		for _, f := range p.Heal.Renamed {
+			fmt.Fprintf(e.err, "  renamed %s to %s\n", f.From, f.To)
+		}
+	}
+	if p.Human != nil {
+		fmt.Fprintf(e.err, "\nerror: podman is %s: %s\n", p.State, p.Evidence)
+		e.explainHuman(p.Human)
+	}
+}

@@ -1,0 +1,189 @@
+package heal
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// climb is one way up the ladder.
+type climb struct {
+	*Healer
+	limits Limits
+	mode   Mode
+	r      Report
+	d      Diagnosis
+	tried  map[int]bool
+}
+
+// Climb heals podman as far as the mode allows, the least invasive rung first, and looks again after each. It remembers what it did.
+func (h *Healer) Climb(ctx context.Context, mode Mode) Report {
+	return h.ClimbFrom(ctx, mode, h.Check(ctx))
+}
+
+// ClimbFrom is Climb for a state that was just found out.
+func (h *Healer) ClimbFrom(ctx context.Context, mode Mode, d Diagnosis) Report {
+	c := h.climbOf(mode, d)
+	if d.State.Fine() {
+		return c.end(Nothing)
+	}
+	if why := h.tooSoon(mode); why != "" {
+		c.r.Rungs = append(c.r.Rungs, Rung{N: d.FirstRung, Does: c.does(), Reason: why})
+		return c.end(TooSoon)
+	}
+	c.up(ctx)
+	h.keep(c.r)
+	return c.r
+}
+
+// Plan is what a climb would begin with. Nothing is changed.
+func (h *Healer) Plan(mode Mode, d Diagnosis) Report {
+	c := h.climbOf(mode, d)
+	c.r.DryRun = true
+	if d.State.Fine() {
+		return c.end(Nothing)
+	}
+	if d.FirstRung < 0 {
+		return c.end(Refused)
+	}
+	step := Rung{N: d.FirstRung, Does: c.does(), Reason: c.refusal(d.FirstRung)}
+	if why := h.tooSoon(mode); why != "" {
+		step.Reason = why
+	}
+	c.r.Rungs = append(c.r.Rungs, step)
+	if step.N == 5 && step.Reason == "" {
+		c.r.Rungs = append(c.r.Rungs, Rung{N: 4, Does: does[4]})
+	}
+	if mode == StopApps && step.N >= 5 {
+		for _, p := range c.stopOrder() {
+			c.r.Stopped = append(c.r.Stopped, p.Name)
+		}
+	}
+	if step.Reason != "" {
+		return c.end(Refused)
+	}
+	return c.end(Planned)
+}
+
+func (h *Healer) climbOf(mode Mode, d Diagnosis) *climb {
+	return &climb{Healer: h, limits: h.Limits.orDefault(), mode: mode, d: d, tried: map[int]bool{}, r: Report{At: h.Now().UTC(), BootID: h.BootID, Mode: mode,
+		State: d.State, Evidence: d.Evidence, Source: d.Source, Rungs: []Rung{}, Renamed: []Renamed{}, After: d.State}}
+}
+
+func (c *climb) does() string {
+	if c.d.FirstRung < 0 {
+		return "nothing that archy does by itself"
+	}
+	return does[c.d.FirstRung]
+}
+
+func (c *climb) end(result Result) Report {
+	c.r.Result, c.r.After = result, c.d.State
+	if !c.d.State.Fine() {
+		c.r.Human = c.human(c.d)
+	}
+	return c.r
+}
+
+// up goes on until podman is well, a rung is refused, or what would come next was tried already.
+func (c *climb) up(ctx context.Context) {
+	for ctx.Err() == nil {
+		n := c.d.FirstRung
+		if c.d.State.Fine() {
+			c.finish(ctx)
+			return
+		}
+		if n < 0 || c.tried[n] {
+			c.end(Refused)
+			return
+		}
+		if n == 4 && c.MoveOver == nil {
+			c.end(GoesOn)
+			return
+		}
+		if !c.rung(ctx, n) {
+			c.end(Refused)
+			return
+		}
+		c.d = c.Check(ctx)
+	}
+	c.end(Refused)
+}
+
+// rung does one rung. False: it was refused, and nothing was changed by it.
+func (c *climb) rung(ctx context.Context, n int) bool {
+	c.tried[n] = true
+	step := Rung{N: n, Does: does[n]}
+	c.say("rung %d: %s (%s: %s)", n, does[n], c.d.State, c.d.Evidence)
+	err := c.makeRoom(ctx, n)
+	if err == nil {
+		if step.Reason = c.refusal(n); step.Reason != "" {
+			c.r.Rungs = append(c.r.Rungs, step)
+			return false
+		}
+		err = c.act(ctx, n)
+	}
+	step.Done = err == nil
+	if err != nil {
+		step.Error = err.Error()
+		c.say("rung %d: %v", n, err)
+	}
+	c.r.Rungs = append(c.r.Rungs, step)
+	return true
+}
+
+// finish proves that podman works: a throw-away container starts and stops.
+func (c *climb) finish(ctx context.Context) {
+	if err := c.prove(ctx); err != nil {
+		f, known := Read(err.Error(), "a throw-away container")
+		if !known {
+			f = Finding{State: Unknown, Evidence: errorLine(err.Error()), Source: "a throw-away container"}
+		}
+		c.d.State, c.d.Evidence, c.d.Source = f.State, f.Evidence, f.Source
+		c.d.Live = c.live(ctx)
+		c.end(Refused)
+		return
+	}
+	c.end(Healed)
+}
+
+// makeRoom stops what lives, where the operator has asked for that and the rung needs it.
+func (c *climb) makeRoom(ctx context.Context, n int) error {
+	if c.mode != StopApps || n < 5 || n == 6 || c.refusal(n) == "" {
+		return nil
+	}
+	for _, p := range c.stopOrder() {
+		c.say("stopping %s", p.Name)
+		if err := c.stop(ctx, p); err != nil {
+			return err
+		}
+		c.r.Stopped = append(c.r.Stopped, p.Name)
+	}
+	c.d.Live = c.live(ctx)
+	return nil
+}
+
+// stopOrder is the reverse of the order of starts; what no manifest names goes first.
+func (c *climb) stopOrder() []Process {
+	place := func(p Process) int { return slices.IndexFunc(c.Apps, func(a App) bool { return a.Name == p.Name }) }
+	list := slices.Clone(c.d.Live)
+	slices.SortStableFunc(list, func(a, b Process) int {
+		x, y := place(a), place(b)
+		if x < 0 || y < 0 {
+			return x - y
+		}
+		return y - x
+	})
+	return list
+}
+
+// pause waits between two looks.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("ended while waiting: %w", ctx.Err())
+	case <-time.After(d):
+		return nil
+	}
+}

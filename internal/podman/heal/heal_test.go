@@ -1,0 +1,437 @@
+package heal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/command"
+	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/systemd"
+)
+
+// The texts of podman, each in a file that is named after the state it proves.
+func TestEvidence(t *testing.T) {
+	files, _ := filepath.Glob("testdata/*.txt")
+	seen := map[State]bool{}
+	for _, file := range files {
+		want, _, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".txt"), ".")
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, known := Read("a line before\n"+string(text), "podman info")
+		if !known && want == string(Unknown) {
+			continue
+		}
+		seen[f.State] = true
+		if string(f.State) != want || f.Evidence != strings.TrimSpace(string(text)) {
+			t.Errorf("%s: state %q, evidence %q", file, f.State, f.Evidence)
+		}
+	}
+	for _, s := range signs {
+		if !seen[s.state] {
+			t.Errorf("no text of %s in testdata", s.state)
+		}
+	}
+}
+
+func TestBootIDNamesItsDirectories(t *testing.T) {
+	text, _ := os.ReadFile("testdata/boot-id.txt")
+	f, _ := Read(string(text), "podman info")
+	if want := []string{"/run/user/1000/containers", "/run/user/1000/libpod/tmp"}; !slices.Equal(f.Paths, want) {
+		t.Errorf("paths %q, want %q", f.Paths, want)
+	}
+}
+
+// Every state is in the order, and has a rung or is for a person; the numbers are those of the ladder.
+func TestEveryStateHasItsPlace(t *testing.T) {
+	want := map[State]int{OK: -1, Slow: 0, Hung: 0, NoRuntimeDir: 1, NoUserBus: 1, SocketDown: 2, StalePause: 3, LostTrack: 4, StaleDNS: 4, DBMissing: 4, DBCorrupt: 5,
+		NameInStorage: 6, BootID: 7, LocksExhausted: 8, LocksBroken: 8, DBConfig: -1, SubUID: -1, Namespace: -1, DiskFull: -1, Unknown: -1}
+	for s, rung := range want {
+		if urgency(s) < 0 || firstRung(s) != rung {
+			t.Errorf("%s: place %d, rung %d, want rung %d", s, urgency(s), firstRung(s), rung)
+		}
+	}
+	if len(order) != len(want) {
+		t.Errorf("%d states in the order, %d known", len(order), len(want))
+	}
+}
+
+// bench is a node below a directory, with a podman that says what the test wants.
+type bench struct {
+	*Healer
+	t    *testing.T
+	root string
+	// info and list answer "podman info" and "podman ps"; ran are all commands.
+	info, list answer
+	ran        []string
+	services   map[string]int
+	kept       json.RawMessage
+	clock      time.Time
+}
+
+type answer struct {
+	out, errors string
+	late        bool
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	u := node.User{Name: "archipelago", UID: os.Getuid(), GID: os.Getgid(), Home: "/home/archipelago"}
+	b := &bench{t: t, root: t.TempDir(), services: map[string]int{}, clock: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	l := node.Layout{Root: b.root, DataDir: "/var/lib/archipelago", Home: u.Home, RuntimeDir: "/run/user/" + strconv.Itoa(u.UID)}
+	b.Healer = &Healer{Layout: l, User: u, Cores: 2, BootID: "boot-1", Runner: b, History: b, Now: func() time.Time { return b.clock },
+		Apps:   []App{{Name: "db", Managed: true, Installed: true, BindsOnly: true}, {Name: "web", Managed: true, Installed: true, BindsOnly: true}, {Name: "old"}},
+		Units:  func(context.Context) (Units, error) { return b, nil },
+		Limits: Limits{Answer: time.Second, Again: time.Millisecond, Ping: time.Second, Waits: []time.Duration{time.Millisecond}}}
+	b.info.out = `{"host":{"freeLocks":2000},"version":{"Version":"5.4.2"}}`
+	for _, dir := range []string{l.RuntimeDir + "/podman", l.RuntimeDir + "/libpod/tmp", l.RuntimeDir + "/containers/networks/aardvark-dns", b.graphRoot() + "/overlay-containers", "/proc"} {
+		if err := os.MkdirAll(b.host(dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.write(b.databases()[0], sqliteMagic+"pages")
+	b.write("/proc/loadavg", "0.10 0.10 0.10 1/100 1\n")
+	b.listen(l.UserBus(), nil)
+	b.listen(l.PodmanSocket(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "OK") }))
+	return b
+}
+
+// listen serves a socket. Its path is a link to a short one: a socket's name has at most 107 bytes.
+func (b *bench) listen(path string, h http.Handler) {
+	b.t.Helper()
+	dir, err := os.MkdirTemp("", "heal")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { os.RemoveAll(dir) })
+	l, err := net.Listen("unix", dir+"/s")
+	if err == nil {
+		err = os.Symlink(dir+"/s", b.host(path))
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { l.Close() })
+	if h != nil {
+		go func() { _ = http.Serve(l, h) }()
+	}
+}
+
+func (b *bench) write(path, text string) {
+	b.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(b.host(path)), 0o700); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(b.host(path), []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func id(name string) string { return strings.Repeat(fmt.Sprintf("%x", name[0]), 32) }
+
+// live puts a conmon and its payload into /proc. One of a service is its main process.
+func (b *bench) live(pid int, name, service string) {
+	dir := "/proc/" + strconv.Itoa(pid)
+	b.write(dir+"/cmdline", strings.Join([]string{"/usr/bin/conmon", "-c", id(name), "-n", name}, "\x00")+"\x00")
+	b.write(dir+"/stat", fmt.Sprintf("%d (conmon) S 1 1 1", pid))
+	b.write(fmt.Sprintf("/proc/%d/cmdline", pid+1), "/app\x00")
+	b.write(fmt.Sprintf("/proc/%d/stat", pid+1), fmt.Sprintf("%d (app) S %d 1 1", pid+1, pid))
+	if service != "" {
+		b.services[service] = pid
+	}
+}
+
+func (b *bench) stored(names ...string) {
+	var list []map[string]any
+	for _, n := range names {
+		list = append(list, map[string]any{"id": id(n), "names": []string{n}})
+	}
+	text, _ := json.Marshal(list)
+	b.write(b.graphRoot()+"/overlay-containers/volatile-containers.json", string(text))
+}
+
+func (b *bench) lists(names ...string) {
+	b.list.out = ""
+	for _, n := range names {
+		b.list.out += id(n) + "|" + n + "|running\n"
+	}
+}
+
+func (b *bench) Run(_ context.Context, c command.Cmd) (command.Result, error) {
+	b.ran = append(b.ran, strings.Join(c.Argv, " "))
+	a := answer{}
+	switch {
+	case slices.Equal(c.Argv[:2], []string{"podman", "info"}):
+		a = b.info
+	case slices.Equal(c.Argv[:2], []string{"podman", "ps"}):
+		a = b.list
+	}
+	switch {
+	case a.late:
+		return command.Result{}, &command.LimitError{Argv: c.Argv, Limit: c.Limit}
+	case a.errors != "":
+		return command.Result{Stderr: []byte(a.errors)}, &command.ExitError{Argv: c.Argv, Code: 125, Stderr: a.errors}
+	}
+	return command.Result{Stdout: []byte(a.out)}, nil
+}
+
+func (b *bench) Detail(_ context.Context, name string) (systemd.Detail, error) {
+	pid, ok := b.services[name]
+	if !ok {
+		return systemd.Detail{}, systemd.ErrNoUnit
+	}
+	return systemd.Detail{Unit: systemd.Unit{ActiveState: "active"}, MainPID: pid}, nil
+}
+
+func (b *bench) Stop(context.Context, string, time.Duration) error {
+	return errors.New("nothing is stopped here")
+}
+
+func (b *bench) ReadHeal(v any) (bool, error) {
+	if b.kept == nil {
+		return false, nil
+	}
+	return true, json.Unmarshal(b.kept, v)
+}
+
+func (b *bench) WriteHeal(v any) (err error) {
+	b.kept, err = json.Marshal(v)
+	return err
+}
+
+func (b *bench) KeepHealAside(err error) error { return err }
+
+// wants checks podman and wants a state.
+func (b *bench) wants(s State) Diagnosis {
+	b.t.Helper()
+	d := b.Check(context.Background())
+	if d.State != s {
+		b.t.Fatalf("state %s (%s), want %s; also %v", d.State, d.Evidence, s, d.Also)
+	}
+	return d
+}
+
+// untouched wants that no climb has run a command that changes something, and nothing was renamed.
+func (b *bench) untouched(r Report) {
+	b.t.Helper()
+	for _, c := range b.ran {
+		if !strings.HasPrefix(c, "podman info") && !strings.HasPrefix(c, "podman ps") {
+			b.t.Errorf("ran: %s", c)
+		}
+	}
+	if len(r.Renamed) > 0 {
+		b.t.Errorf("renamed: %v", r.Renamed)
+	}
+}
+
+func TestCheckFindsEachState(t *testing.T) {
+	for _, c := range []struct {
+		want State
+		node func(b *bench)
+	}{
+		{OK, func(b *bench) { b.live(100, "db", "db.service"); b.lists("db"); b.stored("db") }},
+		{NoRuntimeDir, func(b *bench) { os.RemoveAll(b.host(b.Layout.RuntimeDir)) }},
+		{NoRuntimeDir, func(b *bench) { os.Chmod(b.host(b.Layout.RuntimeDir), 0o755) }},
+		{NoUserBus, func(b *bench) { os.Remove(b.host(b.Layout.UserBus())) }},
+		{SocketDown, func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())) }},
+		{LostTrack, func(b *bench) {
+			b.live(100, "db", "db.service")
+			b.live(200, "web", "web.service")
+			b.lists("web")
+			b.stored("web")
+		}},
+		{LostTrack, func(b *bench) { b.live(100, "old", ""); b.list.out = id("old") + "|old|exited\n" }},
+		{DBMissing, func(b *bench) { os.Remove(b.host(b.databases()[0])); b.live(100, "db", "db.service") }},
+		{DBMissing, func(b *bench) { b.write(b.databases()[0], "") }},
+		{DBMissing, func(b *bench) { b.stored("db", "web"); b.live(100, "db", "db.service") }},
+		{DBCorrupt, func(b *bench) { b.write(b.databases()[0], strings.Repeat("\x00", 4096)) }},
+		{DBCorrupt, func(b *bench) { b.info.errors = "Error: beginning transaction: database disk image is malformed" }},
+		{NameInStorage, func(b *bench) { b.stored("db", "web"); b.lists("web"); b.live(200, "web", "web.service") }},
+		{LocksExhausted, func(b *bench) { b.info.out = `{"host":{"freeLocks":0}}` }},
+		{StaleDNS, func(b *bench) {
+			b.lists("web")
+			b.live(200, "web", "web.service")
+			b.write(b.nameServer()+"/archy-net", "10.89.0.1\n"+id("db")+" 10.89.0.2  db\n"+id("web")+" 10.89.0.3  web\n")
+		}},
+		{StalePause, func(b *bench) { b.info.errors = "cannot set user namespace"; b.write(b.pauseFile(), "4711") }},
+		{StalePause, func(b *bench) { b.info.errors = "Error: something odd"; b.write(b.pauseFile(), "4711") }},
+		{Unknown, func(b *bench) { b.info.errors = "Error: something odd" }},
+	} {
+		t.Run(string(c.want), func(t *testing.T) {
+			b := newBench(t)
+			c.node(b)
+			if d := b.wants(c.want); (d.ExitCode() == 0) != c.want.Fine() || (d.Human == nil) != c.want.Fine() {
+				t.Errorf("exit code %d, for a person: %v", d.ExitCode(), d.Human)
+			}
+		})
+	}
+}
+
+// Incident 5: that podman is silent leads to "slow", and only the third time within ten minutes to "hung"; nothing is ever changed for it.
+func TestSilenceIsNoProof(t *testing.T) {
+	b := newBench(t)
+	b.info.late = true
+	b.wants(Slow)
+	b.clock = b.clock.Add(11 * time.Minute)
+	b.wants(Slow)
+	b.clock = b.clock.Add(time.Minute)
+	b.wants(Slow)
+	b.clock = b.clock.Add(time.Minute)
+	r := b.Climb(context.Background(), Full)
+	if r.State != Hung || r.ExitCode() != ExitHuman || r.Human == nil {
+		t.Errorf("%+v", r)
+	}
+	b.untouched(r)
+}
+
+func TestBusyExplainsSilence(t *testing.T) {
+	b := newBench(t)
+	b.info.late = true
+	b.write("/proc/loadavg", "8.10 1 1 1/100 1\n")
+	for range 4 {
+		if d := b.wants(Slow); !strings.Contains(d.Evidence, "load is 8.10 on 2 cores") {
+			t.Fatal(d.Evidence)
+		}
+	}
+}
+
+// Incident 5 and 22: with a foreign process alive the database stays where it is, whatever the mode.
+func TestForeignContainerForbidsQuarantine(t *testing.T) {
+	for _, mode := range []Mode{Safe, Full} {
+		b := newBench(t)
+		b.live(100, "db", "db.service")
+		b.live(200, "stranger", "")
+		b.info.errors = "Error: beginning transaction: file is not a database"
+		r := b.Climb(context.Background(), mode)
+		if r.Result != Refused || r.ExitCode() != ExitHuman || !strings.Contains(r.Rungs[0].Reason, "stranger (pid 200)") {
+			t.Errorf("%s: %+v", mode, r)
+		}
+		b.untouched(r)
+	}
+}
+
+func TestBootIDIsLeftWhileAnythingLives(t *testing.T) {
+	b := newBench(t)
+	b.live(100, "db", "db.service")
+	b.bootID()
+	r := b.Climb(context.Background(), Full)
+	if r.Result != Refused || !strings.Contains(r.Rungs[0].Reason, "db (pid 100)") {
+		t.Errorf("%+v", r)
+	}
+	b.untouched(r)
+}
+
+func (b *bench) bootID() {
+	b.info.errors = fmt.Sprintf("Error: current system boot ID differs from cached boot ID; an unhandled reboot has occurred. Please delete directories %q and %q and re-run Podman",
+		b.Layout.RuntimeDir+"/containers", b.Layout.RuntimeDir+"/libpod/tmp")
+}
+
+func TestBootIDRenamesExactlyTheTwo(t *testing.T) {
+	b := newBench(t)
+	b.bootID()
+	r := b.Climb(context.Background(), Safe)
+	if len(r.Renamed) != 2 || r.Renamed[0].To != b.Layout.RuntimeDir+"/containers.archy-20260102T030405Z" || r.Renamed[1].From != b.Layout.RuntimeDir+"/libpod/tmp" {
+		t.Errorf("%+v", r)
+	}
+	if _, err := os.Stat(b.host(r.Renamed[0].To) + "/networks"); err != nil {
+		t.Error(err)
+	}
+	// The same state again within the hour and boot: no second climb.
+	if again := b.Climb(context.Background(), Safe); again.Result != TooSoon || len(again.Renamed) > 0 {
+		t.Errorf("%+v", again)
+	}
+	b.BootID = "boot-2"
+	if again := b.Climb(context.Background(), Safe); again.Result == TooSoon {
+		t.Errorf("%+v", again)
+	}
+}
+
+func TestBootIDOutsideTheRuntimeDirectory(t *testing.T) {
+	for _, dir := range []string{"/var/lib/archipelago", "RUN", "RUN/podman", "RUN/../1001/x"} {
+		b := newBench(t)
+		b.info.errors = fmt.Sprintf("Error: current system boot ID differs from cached boot ID; Please delete directories %q and %q", strings.Replace(dir, "RUN", b.Layout.RuntimeDir, 1), b.Layout.RuntimeDir+"/libpod/tmp")
+		b.untouched(b.Climb(context.Background(), Full))
+	}
+}
+
+func TestCorruptDatabaseGoesToQuarantine(t *testing.T) {
+	b := newBench(t)
+	b.write(b.databases()[0], strings.Repeat("\x00", 4096))
+	b.write(b.databases()[0]+"-wal", "w")
+	moved := 0
+	b.MoveOver = func(context.Context) error {
+		moved++
+		b.write(b.databases()[0], sqliteMagic)
+		return nil
+	}
+	r := b.Climb(context.Background(), Safe)
+	if r.Result != Healed || moved != 1 || len(r.Renamed) != 2 {
+		t.Fatalf("moved %d times: %+v", moved, r)
+	}
+	kept, err := os.ReadFile(b.host(b.Layout.State("quarantine/db.sql.20260102T030405Z")))
+	if err != nil || len(kept) != 4096 {
+		t.Errorf("%d bytes, %v", len(kept), err)
+	}
+	var past history
+	if _, err := b.ReadHeal(&past); err != nil || len(past.Reports) != 1 || past.Reports[0].State != DBCorrupt {
+		t.Errorf("%+v, %v", past, err)
+	}
+}
+
+func TestPauseFileOfALivePodmanStays(t *testing.T) {
+	b := newBench(t)
+	b.write("/proc/77/cmdline", "podman\x00")
+	b.write(b.pauseFile(), "77")
+	b.info.errors = "Error: invalid internal status, try resetting the pause process with \"podman system migrate\""
+	if r := b.Climb(context.Background(), Safe); len(r.Renamed) > 0 || r.Result != Refused {
+		t.Errorf("%+v", r)
+	}
+	b.write("/proc/77/cmdline", "/usr/bin/sleep\x00")
+	b.BootID = "boot-2"
+	if r := b.Climb(context.Background(), Safe); len(r.Renamed) != 1 || r.Renamed[0].To != b.pauseFile()+".archy-20260102T030405Z" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	b := newBench(t)
+	b.write(b.databases()[0], strings.Repeat("\x00", 4096))
+	r := b.Plan(Safe, b.Check(context.Background()))
+	if r.Result != Planned || len(r.Rungs) != 2 || r.Rungs[0].N != 5 || r.Rungs[1].N != 4 || b.kept != nil {
+		t.Errorf("%+v", r)
+	}
+	b.untouched(r)
+}
+
+func TestStaleNames(t *testing.T) {
+	text := "10.89.0.1\n" + id("db") + " 10.89.0.2  db\n" + id("web") + " 10.89.0.3  web\n"
+	if got := withoutStale(text, map[string]bool{id("web"): true}); got != "10.89.0.1\n"+id("web")+" 10.89.0.3  web\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestHistoryKeepsTwenty(t *testing.T) {
+	b := newBench(t)
+	for i := range 25 {
+		b.keep(Report{State: SocketDown, Result: Healed, Evidence: strconv.Itoa(i)})
+	}
+	for range 5 {
+		b.keep(Report{State: Unknown, Result: Refused})
+	}
+	past := b.past()
+	if len(past.Reports) != 20 || past.Reports[18].Evidence != "24" {
+		t.Errorf("%d reports, %+v", len(past.Reports), past.Reports[18])
+	}
+}

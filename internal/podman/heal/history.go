@@ -1,0 +1,84 @@
+package heal
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// kept is how many climbs are remembered; between two lies an hour, or a boot.
+const (
+	kept      = 20
+	betweenUs = time.Hour
+	hungSpan  = 10 * time.Minute
+)
+
+// history is state/heal.json.
+type history struct {
+	Schema int `json:"schema"`
+	// Unanswered are the times at which podman was asked in vain and nothing explained it.
+	Unanswered []time.Time `json:"unanswered,omitempty"`
+	Reports    []Report    `json:"reports"`
+}
+
+// past reads what is remembered. A file that cannot be understood is kept aside, and nothing is remembered then.
+func (h *Healer) past() history {
+	var past history
+	if _, err := h.History.ReadHeal(&past); err != nil {
+		h.say("warning: %v", err)
+		if err := h.History.KeepHealAside(err); err != nil {
+			h.say("warning: %v", err)
+		}
+		past = history{}
+	}
+	past.Schema = 1
+	if past.Reports == nil {
+		past.Reports = []Report{}
+	}
+	return past
+}
+
+// remember counts a question that podman did not answer, and gives how many there were within ten minutes.
+func (h *Healer) remember() int {
+	past, now := h.past(), h.Now().UTC()
+	past.Unanswered = append(slices.DeleteFunc(past.Unanswered, func(t time.Time) bool { return t.After(now) || now.Sub(t) > hungSpan }), now)
+	h.keepHistory(past)
+	return len(past.Unanswered)
+}
+
+// keep remembers a climb. One that was refused as the last one was takes its place: a pass every half minute must not push the others out.
+func (h *Healer) keep(r Report) {
+	past := h.past()
+	if n := len(past.Reports); n > 0 && r.Result == Refused && past.Reports[n-1].Result == Refused && past.Reports[n-1].State == r.State {
+		past.Reports = past.Reports[:n-1]
+	}
+	past.Reports = append(past.Reports, r)
+	past.Reports = past.Reports[max(0, len(past.Reports)-kept):]
+	h.keepHistory(past)
+}
+
+func (h *Healer) keepHistory(past history) {
+	if err := h.History.WriteHeal(past); err != nil {
+		h.say("warning: %v", err)
+	}
+}
+
+// tooSoon tells why no climb is made now: one an hour and boot. What the operator asks for himself waits for no safe climb, which may
+// just have told him to.
+func (h *Healer) tooSoon(mode Mode) string {
+	now := h.Now()
+	for _, r := range h.past().Reports {
+		if r.BootID != h.BootID || mode != Safe && r.Mode != mode || !r.climbed() {
+			continue
+		}
+		if since := now.Sub(r.At); since >= 0 && since < betweenUs {
+			return fmt.Sprintf("the last climb was %s ago (%s: %s); one an hour and boot", since.Round(time.Second), r.State, r.Result)
+		}
+	}
+	return ""
+}
+
+// climbed tells that a rung was really tried: a climb that was refused at once has changed nothing.
+func (r Report) climbed() bool {
+	return slices.ContainsFunc(r.Rungs, func(s Rung) bool { return s.N > 0 && s.Reason == "" })
+}

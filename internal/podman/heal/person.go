@@ -1,0 +1,100 @@
+package heal
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// human says what a person needs to decide: what was seen, what still works, what archy will not do and why, and the commands that would
+// do it.
+func (h *Healer) human(d Diagnosis) *Human {
+	m := &Human{Seen: d.Evidence, StillWorks: stillWorks(d)}
+	full := Command{"archy podman heal --full --stop-apps", "every app is down while it is healed, each with its grace; they are started again afterwards"}
+	switch d.State {
+	case DBCorrupt:
+		m.WillNot = "the database is not put aside while foreign containers live: podman would lose them for good"
+		m.Commands = []Command{{"archy adopt --migrate", "each adopted container is restarted once, as a service; then archy podman heal can go on"}, full}
+	case BootID:
+		m.WillNot = "the directories " + strings.Join(d.Paths, " and ") + " are not put aside while containers live: podman would start second copies on the same data"
+		m.Commands = []Command{full, {"sudo systemctl reboot", "every app is down for the reboot"}}
+	case LocksExhausted, LocksBroken:
+		m.WillNot = "locks are not numbered anew while containers live: two containers could get the same one"
+		m.Commands = []Command{full}
+	case LostTrack, DBMissing, StaleDNS:
+		m.WillNot = "a container that podman has lost is not started a second time, and one that no service owns is not stopped"
+		m.Commands = []Command{{"archy podman heal", "each managed app that podman has lost is restarted once, one at a time"}}
+		for _, p := range d.Live {
+			if !p.Ours() && slices.Contains(d.Names, p.Name) {
+				m.Commands = append(m.Commands, Command{fmt.Sprintf("kill -TERM %d", p.Payload), p.Name + " ends, with its grace; then: archy reconcile"})
+			}
+		}
+	case NameInStorage:
+		m.WillNot = "a container in podman's storage that has a volume of podman's, or of which something lives, is not removed"
+		m.Commands = each(d.Names, "podman rm --force %s", "what %s has outside its mounted directories is gone; its data are not touched")
+	case DiskFull:
+		m.WillNot = "nothing is deleted that archy has not made, and no app is restarted because it cannot write"
+		m.Commands = []Command{{"sudo du -xh --max-depth=2 " + h.Layout.DataDir + " | sort -h | tail", "reads only"}, {"archy prune", "images that nothing needs are pulled again when they are wanted"}}
+	default:
+		h.others(d, m)
+	}
+	return m
+}
+
+// others are the states that archy never repairs, and those whose rung did not help.
+func (h *Healer) others(d Diagnosis, m *Human) {
+	unit := fmt.Sprintf("user@%d.service", h.User.UID)
+	switch d.State {
+	case Hung:
+		m.WillNot = "nothing is put aside or restarted because podman is silent: that is no proof that something is broken"
+		m.Commands = []Command{{"ps -u " + h.User.Name + " -o pid,stat,wchan:20,etime,args | grep podman", "reads only"},
+			{"systemctl --user restart podman.service", "questions under way fail; containers go on"}}
+	case NoRuntimeDir, NoUserBus:
+		m.WillNot = "the user manager is not restarted while it may run: every app would be stopped"
+		m.Commands = []Command{{"sudo systemctl start " + unit, "nothing, if it does not run"}, {"sudo systemctl restart " + unit, "every app is stopped and started"}}
+	case SocketDown:
+		m.WillNot = "restarting podman.socket did not help, and nothing further is proved"
+		m.Commands = []Command{{"systemctl --user restart podman.socket podman.service", "questions under way fail; containers go on"}}
+	case StalePause:
+		m.WillNot = "the pause file is not put aside while the process that it names is a podman of " + h.User.Name
+		m.Commands = []Command{{"mv " + h.pauseFile() + " " + h.pauseFile() + ".bak", "podman makes a new one; containers go on"}}
+	case DBConfig:
+		m.WillNot = "podman's database was made with other paths than its configuration has now; neither is changed"
+		m.Commands = []Command{{"podman info --format '{{.Store.GraphRoot}} {{.Store.RunRoot}}'", "reads only"},
+			{"sudo archy first-boot --again", "lays archy's storage.conf down, if no other storage holds data"}}
+	case SubUID:
+		m.WillNot = "subordinate ids are not given out on a node with data: the owners of the data depend on them"
+		m.Commands = []Command{{"grep " + h.User.Name + " /etc/subuid /etc/subgid", "reads only"}}
+	case Namespace:
+		m.WillNot = "the kernel or the unit that called refuses user namespaces; archy does not loosen a unit"
+		m.Commands = []Command{{"cat /proc/self/cgroup", "names the unit that called: it must not set NoNewPrivileges=, RestrictNamespaces= or PrivateUsers="},
+			{"sudo sysctl kernel.unprivileged_userns_clone", "reads only"}}
+	default:
+		m.WillNot = "this is not known, and what is not known is not repaired by guessing"
+		m.Commands = []Command{{"podman --log-level=debug info", "reads only"}, {"journalctl --user -u podman -n 50", "reads only"}}
+	}
+}
+
+func each(names []string, command, costs string) []Command {
+	var out []Command
+	for _, n := range names {
+		out = append(out, Command{fmt.Sprintf(command, n), fmt.Sprintf(costs, n)})
+	}
+	return out
+}
+
+func stillWorks(d Diagnosis) string {
+	if len(d.Live) == 0 {
+		return "no container lives"
+	}
+	var names []string
+	for _, p := range d.Live {
+		whose := "foreign"
+		if p.Ours() {
+			whose = cmp.Or(p.Service, "ours")
+		}
+		names = append(names, fmt.Sprintf("%s (pid %d, %s)", p.Name, p.PID, whose))
+	}
+	return "the containers that live go on serving: " + strings.Join(names, ", ")
+}

@@ -1,0 +1,338 @@
+package heal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/command"
+	"git.tx1138.com/lfg2025/archy/internal/node"
+)
+
+// Limits of what a rung runs.
+const (
+	quick     = 30 * time.Second
+	perChange = 120 * time.Second
+	// roomForDatabase must be free before the database is put aside.
+	roomForDatabase = 1 << 30
+	// longestGrace is given to what no manifest names, and stopMargin to every stop beyond its grace.
+	longestGrace = 600 * time.Second
+	stopMargin   = 15 * time.Second
+)
+
+// refusal says why a rung is not climbed with what lives; "" when nothing is in its way.
+func (c *climb) refusal(n int) string {
+	foreign := slices.DeleteFunc(slices.Clone(c.d.Live), Process.Ours)
+	switch {
+	case n == 4 && c.d.State == LostTrack && !slices.ContainsFunc(c.d.Live, func(p Process) bool { return p.Ours() && slices.Contains(c.d.Names, p.Name) }):
+		return "no service owns what podman has lost: " + strings.Join(c.d.Names, ", ")
+	case n == 5 && len(foreign) > 0:
+		return "foreign containers live, and podman would lose them: " + words(foreign)
+	case (n == 7 || n == 8) && len(c.d.Live) > 0:
+		return "containers live: " + words(c.d.Live)
+	}
+	return ""
+}
+
+func words(list []Process) string {
+	var out []string
+	for _, p := range list {
+		out = append(out, fmt.Sprintf("%s (pid %d)", p.Name, p.PID))
+	}
+	return strings.Join(out, ", ")
+}
+
+func (c *climb) act(ctx context.Context, n int) error {
+	switch n {
+	case 0:
+		return c.wait(ctx)
+	case 1:
+		return c.startManager(ctx)
+	case 2:
+		return c.run(ctx, quick, "systemctl", "--user", "restart", "podman.socket")
+	case 3:
+		return c.pauseAside()
+	case 4:
+		return c.moveOver(ctx)
+	case 5:
+		return c.databaseAside(ctx)
+	case 6:
+		return c.freeNames(ctx)
+	case 7:
+		return c.runtimeAside(ctx)
+	}
+	return c.renumber(ctx)
+}
+
+func (c *climb) run(ctx context.Context, limit time.Duration, argv ...string) error {
+	_, err := c.Runner.Run(ctx, command.Cmd{Argv: argv, Env: []string{"LC_ALL=C"}, Limit: limit})
+	return err
+}
+
+// wait, rung 0: time heals what is only slow. It ends with the first answer.
+func (c *climb) wait(ctx context.Context) error {
+	for _, d := range c.limits.Waits {
+		if err := pause(ctx, d); err != nil {
+			return err
+		}
+		if c.Check(ctx).State.Fine() {
+			return nil
+		}
+	}
+	return nil
+}
+
+// startManager, rung 1.
+func (c *climb) startManager(ctx context.Context) error {
+	linger := c.run(ctx, quick, "sudo", "-n", "loginctl", "enable-linger", c.User.Name)
+	start := c.run(ctx, quick, "sudo", "-n", "systemctl", "start", "user@"+strconv.Itoa(c.User.UID)+".service")
+	if err := errors.Join(linger, start); err != nil {
+		return err
+	}
+	for end := time.Now().Add(c.limits.Bus); time.Now().Before(end); {
+		if knock(c.host(c.Layout.UserBus()), c.limits.Ping) == nil {
+			return nil
+		}
+		if err := pause(ctx, 300*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s does not answer %s after the user manager was started", c.Layout.UserBus(), c.limits.Bus)
+}
+
+// pauseAside, rung 3.
+func (c *climb) pauseAside() error {
+	file := c.pauseFile()
+	text, err := os.ReadFile(c.host(file))
+	if err != nil {
+		return err
+	}
+	if pid := number(strings.TrimSpace(string(text))); pid > 0 && holdsNamespace(c.proc(), pid, c.User.UID) {
+		return fmt.Errorf("%s names a live podman process (pid %d); it is left", file, pid)
+	}
+	return c.aside(file, file+".archy-"+c.stamp())
+}
+
+// aside renames, and never over something.
+func (c *climb) aside(from, to string) error {
+	if _, err := os.Lstat(c.host(to)); err == nil {
+		return fmt.Errorf("%s is there already", to)
+	}
+	if err := os.Rename(c.host(from), c.host(to)); err != nil {
+		return fmt.Errorf("put %s aside: %w", from, errors.Unwrap(err))
+	}
+	c.r.Renamed = append(c.r.Renamed, Renamed{from, to})
+	return syncDir(filepath.Dir(c.host(to)))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// moveOver, rung 4.
+func (c *climb) moveOver(ctx context.Context) error {
+	if c.d.State != StaleDNS {
+		if err := c.MoveOver(ctx); err != nil {
+			return err
+		}
+	}
+	return c.DropStaleNames(ctx)
+}
+
+// databaseAside, rung 5: the database and what belongs to it go to the quarantine; podman makes a new one.
+func (c *climb) databaseAside(ctx context.Context) error {
+	if free, err := node.FreeSpace(c.host(c.Layout.DataDir)); err != nil || free < roomForDatabase {
+		return fmt.Errorf("%d MiB are free on %s, 1024 are needed before the database is put aside (%v)", free>>20, c.Layout.DataDir, err)
+	}
+	file := c.database()
+	if err := readable(c.host(file)); err != nil {
+		return fmt.Errorf("%s cannot be read, so it is left where it is: %w", file, err)
+	}
+	dir := c.Layout.State("quarantine")
+	if err := os.MkdirAll(c.host(dir), 0o700); err != nil {
+		return err
+	}
+	// podman's service would go on writing into what is put aside. It ends by itself after five seconds without a question.
+	if err := c.run(ctx, quick, "systemctl", "--user", "stop", "podman.service"); err != nil {
+		return err
+	}
+	stamp := c.stamp()
+	for _, end := range []string{"-wal", "-shm", ""} { // the database last: killed before that, podman is as broken as it was
+		if _, err := os.Lstat(c.host(file + end)); err != nil && end != "" {
+			continue
+		}
+		if err := c.aside(file+end, filepath.Join(dir, filepath.Base(file)+end+"."+stamp)); err != nil {
+			return err
+		}
+	}
+	return syncDir(filepath.Dir(c.host(file)))
+}
+
+func (c *climb) database() string {
+	if len(c.d.Paths) == 1 && slices.Contains(c.databases(), c.d.Paths[0]) {
+		return c.d.Paths[0]
+	}
+	for _, file := range c.databases() {
+		if _, err := os.Lstat(c.host(file)); err == nil {
+			return file
+		}
+	}
+	return c.databases()[0]
+}
+
+// readable reads a file to its end: one that the disk cannot give back is not moved about.
+func readable(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(io.Discard, f)
+	return err
+}
+
+// freeNames, rung 6.
+func (c *climb) freeNames(ctx context.Context) error {
+	var errs []error
+	for _, name := range c.d.Names {
+		if err := c.mayTake(name); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, c.run(ctx, perChange, "podman", "rm", "--force", "--time", "0", name))
+	}
+	return errors.Join(errs...)
+}
+
+// mayTake: only the name of a manifest, of which nothing lives and whose data lie in directories of the host.
+func (c *climb) mayTake(name string) error {
+	a, ok := c.app(name)
+	switch {
+	case !ok:
+		return fmt.Errorf("%s is no app's container; it is left", name)
+	case slices.ContainsFunc(monitors(c.proc(), c.User.UID), func(p Process) bool { return p.Name == name || p.Container == c.stored()[name] }):
+		return fmt.Errorf("a process of %s lives; it is left", name)
+	case !a.BindsOnly || !c.onlyBinds(c.stored()[name]):
+		return fmt.Errorf("%s has a volume of podman's; it is left", name)
+	}
+	return nil
+}
+
+// onlyBinds looks into what the container was made of, where that is still there: nothing of it may lie among podman's volumes.
+func (c *climb) onlyBinds(id string) bool {
+	text, err := os.ReadFile(c.host(filepath.Join(c.graphRoot(), "overlay-containers", id, "userdata/config.json")))
+	if err != nil {
+		return true
+	}
+	var made struct {
+		Mounts []struct {
+			Source string `json:"source"`
+		} `json:"mounts"`
+	}
+	if json.Unmarshal(text, &made) != nil {
+		return false
+	}
+	volumes := filepath.Join(c.graphRoot(), "volumes") + "/"
+	for _, m := range made.Mounts {
+		if strings.HasPrefix(m.Source, volumes) {
+			return false
+		}
+	}
+	return true
+}
+
+// runtimeAside, rung 7: exactly the two directories that podman names, and only below the user's runtime directory. The socket's directory
+// and the runtime directory itself stay.
+func (c *climb) runtimeAside(ctx context.Context) error {
+	if len(c.d.Paths) != 2 {
+		return fmt.Errorf("podman names %d directories, not two; none is touched", len(c.d.Paths))
+	}
+	for _, dir := range c.d.Paths {
+		inside, err := filepath.Rel(c.Layout.RuntimeDir, filepath.Clean(dir))
+		if err != nil || inside == "." || strings.HasPrefix(inside, "..") || inside == "podman" || strings.HasPrefix(inside, "podman/") {
+			return fmt.Errorf("%s is not below %s; nothing is touched", dir, c.Layout.RuntimeDir)
+		}
+	}
+	// podman's service has the directories open. It is started again by the next question.
+	if err := c.run(ctx, quick, "systemctl", "--user", "stop", "podman.service"); err != nil {
+		return err
+	}
+	stamp := c.stamp()
+	for _, dir := range c.d.Paths {
+		if _, err := os.Lstat(c.host(dir)); err != nil {
+			continue
+		}
+		if err := c.aside(filepath.Clean(dir), filepath.Clean(dir)+".archy-"+stamp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renumber, rung 8.
+func (c *climb) renumber(ctx context.Context) error {
+	if err := c.run(ctx, quick, "systemctl", "--user", "stop", "podman.service"); err != nil {
+		return err
+	}
+	for _, t := range readTasks(c.proc()) {
+		if t.uid == c.User.UID && filepath.Base(t.args[0]) == "podman" && len(t.args) > 1 && t.args[1] != "" {
+			return fmt.Errorf("another podman runs (pid %d: podman %s); the locks are left", t.pid, t.args[1])
+		}
+	}
+	return c.run(ctx, perChange, "podman", "system", "renumber")
+}
+
+// stop ends one container: that of a service through systemd, which passes the signal on and gives it its grace; any other one by a
+// SIGTERM to its own first process. No conmon is signalled, and nothing is killed.
+func (c *climb) stop(ctx context.Context, p Process) error {
+	grace := longestGrace
+	if a, ok := c.app(p.Name); ok {
+		grace = a.Grace
+	}
+	if p.Ours() {
+		units, err := c.Units(ctx)
+		if err != nil {
+			return err
+		}
+		return units.Stop(ctx, p.Service, grace+2*stopMargin)
+	}
+	return c.endPayload(ctx, p, grace)
+}
+
+// endPayload asks the first process of a container that no service owns to end, and waits for its grace.
+func (c *climb) endPayload(ctx context.Context, p Process, grace time.Duration) error {
+	if p.Payload <= 1 || !c.lives(p) {
+		return fmt.Errorf("the first process of %s is not found; stop it by hand", p.Name)
+	}
+	if err := syscall.Kill(p.Payload, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("ask %s (pid %d) to end: %w", p.Name, p.Payload, err)
+	}
+	for end := time.Now().Add(grace + stopMargin); time.Now().Before(end); {
+		if !c.lives(p) {
+			return nil
+		}
+		if err := pause(ctx, 300*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s (pid %d) has not ended within %s", p.Name, p.Payload, grace)
+}
+
+// lives tells that the container is still the one that was found.
+func (c *climb) lives(p Process) bool {
+	return slices.ContainsFunc(monitors(c.proc(), c.User.UID), func(q Process) bool { return q.Container == p.Container && q.PID == p.PID })
+}
