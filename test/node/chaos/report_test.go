@@ -126,10 +126,11 @@ func TestRoundsRepeat(t *testing.T) {
 	strikes := func(seed uint64, number int) string {
 		return strings.Join(ids(newRound(&Rig{Fleet: f}, containerKilled, number, seed, "").Few(f)), " ")
 	}
-	if strikes(1, 4) != strikes(1, 4) {
-		t.Error("the same round strikes others")
+	first, again := strikes(1, 4), strikes(1, 4)
+	if first != again {
+		t.Errorf("the same round strikes %q, then %q", first, again)
 	}
-	if strikes(1, 4) == strikes(1, 5) && strikes(1, 4) == strikes(2, 4) {
+	if first == strikes(1, 5) && first == strikes(2, 4) {
 		t.Error("every round strikes the same apps")
 	}
 }
