@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -153,12 +154,16 @@ func (c cell) String() string {
 	return fmt.Sprintf("%d/%d, %.1f", c.Passed, c.Rounds, c.Longest)
 }
 
-// failed lists the rounds that did not pass.
+// failed lists the rounds that did not pass: a line for each broken rule, and one for all apps that were late.
 func failed(rounds []Outcome) string {
 	var b strings.Builder
 	for _, o := range rounds {
-		for _, f := range append(append([]string{}, o.Failures...), o.Late...) {
-			first, _, _ := strings.Cut(f, "\n")
+		what := slices.Clone(o.Failures)
+		if len(o.Late) > 0 {
+			what = append(what, strings.Join(o.Late, "; "))
+		}
+		for _, w := range what {
+			first, _, _ := strings.Cut(w, "\n")
 			fmt.Fprintf(&b, "| %d.%d | %s | %s | %d | %s |\n", o.Scenario, o.Run, o.Fault, o.Group, o.Seed, strings.ReplaceAll(first, "|", "\\|"))
 		}
 	}
