@@ -128,6 +128,11 @@ node-test: ## tests on a real Debian 13 node: systemd, rootless podman, a regist
 demo: build ## watch a node come up, get broken and repair itself (as root)
 	go run ./test/node/cmd/demo
 
+.PHONY: chaos
+chaos: ## strike nodes with all apps in eight ways, 20 rounds each (as root, hours; CHAOS='-scenario 2 -rounds 3 -group ten')
+	go build -trimpath -tags=$(TAGS),failpoints -ldflags '$(LDFLAGS)' -o bin/archy-failpoints ./cmd/archy
+	go run ./test/node/cmd/chaos -archy bin/archy-failpoints $(CHAOS)
+
 .PHONY: bench
 bench: build ## speed and size against podman, bash and podman-compose, one table (as root; RESULTS=1 keeps it)
 	go run ./bench/cmd/bench $(if $(RESULTS),-results bench/RESULTS.md)

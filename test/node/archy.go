@@ -28,7 +28,7 @@ var archy = sync.OnceValues(func() (string, error) {
 })
 
 var breakable = sync.OnceValues(func() (string, error) {
-	dir, err := newDir()
+	dir, err := NewDir()
 	if err != nil {
 		return "", err
 	}

@@ -70,6 +70,3 @@ func Read(files []string) ([]Outcome, error) {
 	slices.SortStableFunc(out, func(a, b Outcome) int { return 1000*(a.Scenario-b.Scenario) + a.Run - b.Run })
 	return out, nil
 }
-
-// Report is written below.
-func Report(dir string, files []string) error { return nil }

@@ -119,7 +119,7 @@ func (r *Round) timer(ctx context.Context) (stop func()) {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			r.Archy(context.WithoutCancel(ctx), "reconcile")
+			r.pass(context.WithoutCancel(ctx))
 			select {
 			case <-ctx.Done():
 			case <-time.After(timerPeriod):
@@ -127,4 +127,12 @@ func (r *Round) timer(ctx context.Context) (stop func()) {
 		}
 	}()
 	return func() { cancel(); <-done }
+}
+
+// pass is one pass of the timer.
+func (r *Round) pass(ctx context.Context) {
+	if r.Scenario.Heals {
+		r.Archy(ctx, "podman", "heal")
+	}
+	r.Archy(ctx, "reconcile")
 }

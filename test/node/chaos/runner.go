@@ -22,7 +22,7 @@ type Plan struct {
 	Each func(Outcome)
 }
 
-// Run strikes round after round. Scenarios share a node unless they need one of their own, and a node that did not come
+// Run strikes round after round, each with one round of every scenario. Scenarios share a node unless they need one of their own, and a node that did not come
 // back is replaced. The error is about the run itself; what failed is in the outcomes.
 func (p Plan) Run(ctx context.Context) error {
 	var rig *Rig
@@ -31,18 +31,24 @@ func (p Plan) Run(ctx context.Context) error {
 			_ = rig.Close()
 		}
 	}()
-	for _, s := range p.Scenarios {
+	for _, small := range []bool{false, true} {
 		for number := p.First; number < p.First+p.Rounds; number++ {
-			var err error
-			if rig, err = p.node(ctx, rig, s); err != nil {
-				return err
-			}
-			o := p.strike(ctx, rig, s, number)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			p.Each(o)
-			if len(o.Failures) > 0 {
+			for _, s := range p.Scenarios {
+				if s.SmallDisk != small {
+					continue
+				}
+				var err error
+				if rig, err = p.node(ctx, rig, s); err != nil {
+					return err
+				}
+				o := p.strike(ctx, rig, s, number)
+				if ctx.Err() != nil {
+					return ctx.Err() // cut short: this round is none
+				}
+				p.Each(o)
+				if len(o.Failures) == 0 || rig.sound(ctx) {
+					continue
+				}
 				err, rig = rig.Close(), nil
 				if err != nil {
 					return err
@@ -51,6 +57,11 @@ func (p Plan) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sound tells that a node on which a round failed is right again and can take the next one.
+func (r *Rig) sound(ctx context.Context) bool {
+	return r.settle(ctx) == nil && len(r.counted(ctx)) == 0 && len(r.torn(ctx)) == 0 && r.plant(ctx) == nil
 }
 
 // node is the one that there is when it fits the scenario, else a new one.

@@ -12,7 +12,7 @@ import (
 
 // databaseLost: podman's database is gone or unreadable while containers run. They go on serving until each moves over, once.
 var databaseLost = Scenario{
-	Number: 4, Name: "database-lost", Whole: true, Timer: true, Limit: always(300 * time.Second),
+	Number: 4, Name: "database-lost", Whole: true, Timer: true, Heals: true, Limit: always(300 * time.Second),
 	Faults: []Fault{
 		{"removed", loseDatabase("rm -f $DB $DB-wal $DB-shm")},
 		{"4 KiB of zeros in it", loseDatabase("dd if=/dev/zero of=$DB bs=4096 count=1 conv=notrunc status=none")},
@@ -69,7 +69,7 @@ func loseDatabaseBesideStranger(ctx context.Context, r *Round) error {
 		return err
 	}
 	began := time.Now()
-	r.Want(ctx, []int{6}, "reconcile")
+	r.Want(ctx, []int{6}, "podman", "heal")
 	if took := time.Since(began); took > time.Minute {
 		r.Late("exit code 6 came after %s", took.Round(time.Second))
 	}
@@ -84,7 +84,7 @@ func loseDatabaseBesideStranger(ctx context.Context, r *Round) error {
 
 // onceEach makes the first pass and wants nobody to have restarted more than once by then.
 func (r *Round) onceEach(ctx context.Context) {
-	r.Archy(ctx, "reconcile")
+	r.pass(ctx)
 	for _, a := range r.Fleet {
 		if n := r.sampler.started(a.Container); n > 2 {
 			r.Fail("%s was restarted %d times in one pass", a.ID, n-1)

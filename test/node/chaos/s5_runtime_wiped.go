@@ -7,7 +7,7 @@ import (
 
 // runtimeWiped: what podman keeps in the runtime directory is gone while containers run.
 var runtimeWiped = Scenario{
-	Number: 5, Name: "runtime-wiped", Whole: true, Timer: true, Limit: always(300 * time.Second),
+	Number: 5, Name: "runtime-wiped", Whole: true, Timer: true, Heals: true, Limit: always(300 * time.Second),
 	Faults: []Fault{
 		{"containers and libpod", wipe("containers/* libpod/*")},
 		{"podman too", wipe("containers/* libpod/* podman")},
@@ -44,7 +44,7 @@ func wipeBesideStranger(ctx context.Context, r *Round) error {
 	if err := r.wipeNow(ctx, "containers/* libpod/*"); err != nil {
 		return err
 	}
-	r.Want(ctx, []int{6}, "reconcile")
+	r.Want(ctx, []int{6}, "podman", "heal")
 	alive := false
 	for _, c := range r.sampler.look() {
 		alive = alive || c.Name == stranger

@@ -21,6 +21,8 @@ type Scenario struct {
 	// Timer: passes of archy follow one another until everything is back, as the node's timer would make them. Without it
 	// systemd alone brings the apps back.
 	Timer bool
+	// Heals: each of these passes has a climb of podman's ladder of repairs before it, as the node's doctor makes one.
+	Heals bool
 	// SmallDisk: the data lie on a file system of their own that can be filled.
 	SmallDisk bool
 	// Limit is how long an app may take to be back.
