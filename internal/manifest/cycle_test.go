@@ -39,17 +39,17 @@ func TestCyclesAreNamed(t *testing.T) {
 		needs, files := map[string][]string{}, fstest.MapFS{}
 		count := rapid.IntRange(1, 8).Draw(t, "apps")
 		for i := range count {
-			id := fmt.Sprintf("a%d", i)
+			id := fmt.Sprintf("app%d", i)
 			for j := range count {
 				if rapid.IntRange(0, count).Draw(t, "needs") == 0 {
-					needs[id] = append(needs[id], fmt.Sprintf("a%d", j))
+					needs[id] = append(needs[id], fmt.Sprintf("app%d", j))
 				}
 			}
 			files[id+"/manifest.yml"] = &fstest.MapFile{Data: []byte(linked(id, needs[id]))}
 		}
 		set, findings := LoadFS(files, "apps")
 		for i := range count {
-			id := fmt.Sprintf("a%d", i)
+			id := fmt.Sprintf("app%d", i)
 			way := wayNamed(findings, id)
 			if onCycle := reaches(needs, id, id); onCycle != (way != nil) {
 				t.Fatalf("%s: on a cycle: %v, named: %v\n%v\n%v", id, onCycle, way, needs, findings)
