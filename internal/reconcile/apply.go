@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -96,6 +97,7 @@ type Locker interface {
 
 // Records is where archy remembers.
 type Records interface {
+	ReadRecord(app string) (r state.Record, found bool, err error)
 	WriteRecord(r state.Record) error
 	WriteHistory(h state.History) error
 	SavePrevUnit(container string, text []byte) error
@@ -412,6 +414,11 @@ func (r *run) begin(ctx context.Context, c *change) error {
 		return err
 	}
 	c.lock = lock
+	if r.overtaken(c) {
+		c.result.Action, c.result.Class, c.result.Cause = Left, ClassOK, "busy: another command has just changed it; the next pass looks again"
+		c.result.Error = nil
+		return errStop
+	}
 	if c.Force {
 		c.history.Close() // what fails from here on counts anew
 	}
@@ -419,6 +426,19 @@ func (r *run) begin(ctx context.Context, c *change) error {
 		return r.install(c)
 	}
 	return nil
+}
+
+// overtaken tells that another command changed the app between the look at it and its lock. What was planned is for an app
+// that is no more: it would be replaced twice, or come back after its removal (incident 9).
+func (r *run) overtaken(c *change) bool {
+	now, found, err := r.Records.ReadRecord(c.ID)
+	if err != nil { // told when it was observed; a write keeps it aside
+		return false
+	}
+	if c.Record == nil {
+		return found
+	}
+	return !found || !reflect.DeepEqual(now, *c.Record)
 }
 
 // endOp keeps what an operation's end means for its app.

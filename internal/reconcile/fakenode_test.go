@@ -59,8 +59,10 @@ type fakeNode struct {
 	lastID int
 	// calls are the changes in order, violations what must never happen.
 	calls, violations []string
-	fault             fault
-	dead              bool
+	// busy are the units at which a call is at work right now.
+	busy  map[string]string
+	fault fault
+	dead  bool
 	// wallets are the wallets of the apps that have one; nil: no app has.
 	wallets *fakeWallets
 	// onCall is called before each change.
@@ -260,6 +262,7 @@ func (n *fakeNode) change(call string, effect func() error) error {
 	n.calls = append(n.calls, call)
 	kind := n.strike(call)
 	hook := n.onCall
+	defer n.work(call)()
 	n.mu.Unlock()
 	if hook != nil {
 		hook(call)
@@ -288,6 +291,27 @@ func (n *fakeNode) change(call string, effect func() error) error {
 		return errFault
 	}
 	return err
+}
+
+// work notes that a call is at work at a service, where no other may be meanwhile; the lock is held, and is not when the
+// returned function is called.
+func (n *fakeNode) work(call string) (done func()) {
+	verb, name, _ := strings.Cut(call, " ")
+	if !strings.HasSuffix(name, ".service") || !slices.Contains([]string{"start", "stop", "restart"}, verb) {
+		return func() {}
+	}
+	if other := n.busy[name]; other != "" {
+		n.violated("%s while %s", call, other)
+	}
+	if n.busy == nil {
+		n.busy = map[string]string{}
+	}
+	n.busy[name] = call
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.busy, name)
+	}
 }
 
 func (n *fakeNode) strike(call string) string {
