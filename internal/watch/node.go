@@ -36,10 +36,13 @@ func matters(e podman.Event, health map[string]string) bool {
 		return false
 	case e.Action == "remove" && e.Type == "container":
 		delete(health, e.Name)
+	case e.Action == "start" && e.Type == "container":
+		health[e.Name] = podman.HealthStarting
 	case e.Action == "health_status":
-		before := health[e.Name]
+		before, known := health[e.Name]
 		health[e.Name] = e.Health
-		return before != e.Health
+		// One that is well and has been for longer than anybody listened the first pass has seen.
+		return before != e.Health && (known || e.Health != podman.HealthHealthy)
 	}
 	return true
 }
