@@ -124,9 +124,9 @@ func (e *examiner) versionTexts(ctx context.Context) (string, error) {
 	return out + string(release), nil
 }
 
-// text is what a program prints.
+// text is what a program prints. It runs in a directory that the service user may enter too.
 func (e *examiner) text(ctx context.Context, argv ...string) (string, error) {
-	res, err := e.node.Runner.Run(ctx, command.Cmd{Argv: argv, Limit: 20 * time.Second})
+	res, err := e.node.Runner.Run(ctx, command.Cmd{Argv: argv, Dir: "/", Limit: 20 * time.Second})
 	return string(res.Stdout), err
 }
 

@@ -43,7 +43,7 @@ func TestDoctor(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("not a node yet", func(t *testing.T) {
-		d := n.doctor(1)
+		d := n.of(t).doctor(1)
 		if r := result(t, d, "D_GRAPHROOT"); r.Status != doctor.Error {
 			t.Errorf("%+v", r)
 		}
@@ -53,15 +53,18 @@ func TestDoctor(t *testing.T) {
 	// The passes of the timer would mend what the doctor is to find.
 	n.sh("mkdir /etc/systemd/system/archy-reconcile.service.d; printf '[Unit]\\nConditionPathExists=/not/now\\n' >/etc/systemd/system/archy-reconcile.service.d/not-now.conf; " +
 		"systemctl daemon-reload; systemctl start archy-doctor.timer archy-update-verify.path archy-reconcile.timer")
-	t.Run("a healthy node", func(t *testing.T) { healthy(t, n) })
+	t.Run("a healthy node", func(t *testing.T) { healthy(t, n.of(t)) })
 	for _, b := range breakages {
-		t.Run(b.name, func(t *testing.T) { b.test(t, n) })
+		t.Run(b.name, func(t *testing.T) { b.test(t, n.of(t)) })
 	}
-	t.Run("what cannot be asked", func(t *testing.T) { unasked(t, n) })
-	t.Run("bundle", func(t *testing.T) { bundle(t, n) })
-	t.Run("quarantine", func(t *testing.T) { quarantine(t, n) })
-	t.Run("the unit of the timer", func(t *testing.T) { timer(t, n) })
+	t.Run("what cannot be asked", func(t *testing.T) { unasked(t, n.of(t)) })
+	t.Run("bundle", func(t *testing.T) { bundle(t, n.of(t)) })
+	t.Run("quarantine", func(t *testing.T) { quarantine(t, n.of(t)) })
+	t.Run("the unit of the timer", func(t *testing.T) { timer(t, n.of(t)) })
 }
+
+// of is the machine for a subtest, which is the one that ends when something fails.
+func (n *machine) of(t *testing.T) *machine { return &machine{n.Node, t} }
 
 func (n *machine) sh(script string) string {
 	n.t.Helper()
@@ -228,6 +231,7 @@ func told(t *testing.T, b breakage, d doctor.Document) {
 // unasked: apps that are down, a port of somebody else's, no user bus: there is a report in each case.
 func unasked(t *testing.T, n *machine) {
 	t.Run("a port of somebody else's", func(t *testing.T) {
+		n := n.of(t)
 		n.MustUser(t, "systemctl", "--user", "stop", "filebrowser.service")
 		l, err := n.Listen("tcp", "0.0.0.0:8083")
 		if err != nil {
@@ -242,6 +246,7 @@ func unasked(t *testing.T, n *machine) {
 		n.MustUser(t, "archy", "reconcile", "--wait")
 	})
 	t.Run("no user bus", func(t *testing.T) {
+		n := n.of(t)
 		n.sh("mv /run/user/1000/bus /run/user/1000/bus.off")
 		d := n.doctor(-1)
 		n.sh("mv /run/user/1000/bus.off /run/user/1000/bus")
@@ -256,6 +261,7 @@ func unasked(t *testing.T, n *machine) {
 		}
 	})
 	t.Run("no service user", func(t *testing.T) {
+		n := n.of(t)
 		n.sh("cp -p /etc/passwd /root/passwd; sed -i /^archipelago:/d /etc/passwd")
 		d := n.doctor(-1)
 		n.sh("mv /root/passwd /etc/passwd")
@@ -276,9 +282,12 @@ func bundle(t *testing.T, n *machine) {
 	secrets := strings.Split(strings.TrimSpace(n.sh("cd "+dataDir+"/secrets && for f in *; do cat $f; echo; done")), "\n")
 	rpc := strings.TrimSpace(n.sh("cat " + password))
 	encoded := base64.StdEncoding.EncodeToString([]byte("archipelago:" + rpc))
-	n.sh(fmt.Sprintf(`logger -t filebrowser 'the password is %[1]s, as %[2]s'
-		systemd-run --quiet --wait -u archy-reconcile.service sh -c 'echo "rpc %[1]s; Authorization: Basic %[2]s; https://u:%[1]s@host/ password=planted-marker-1"'
-		echo '# %[1]s' >>%[3]s; echo 'Environment=X=%[1]s' >>%[3]s; chmod 0640 %[3]s`, rpc, encoded, unit))
+	const dropIn = "/etc/systemd/system/archy-doctor.service.d"
+	n.sh(fmt.Sprintf(`mkdir %[4]s
+		echo '[Service]
+		ExecStartPre=/bin/echo rpc %[1]s; Authorization: Basic %[2]s; https://u:%[1]s@host/ password=planted-marker-1' >%[4]s/says.conf
+		systemctl daemon-reload; systemctl start archy-doctor.service; rm -r %[4]s; systemctl daemon-reload
+		echo '# %[1]s' >>%[3]s; echo 'Environment=X=%[1]s' >>%[3]s; chmod 0640 %[3]s`, rpc, encoded, unit, dropIn))
 	n.archy(3, "doctor", "--bundle", "/root/report.tar.gz")
 	if mode := n.sh("stat -c '%a %u' /root/report.tar.gz"); mode != "600 0\n" {
 		t.Errorf("the report has %s", mode)
@@ -288,12 +297,12 @@ func bundle(t *testing.T, n *machine) {
 		t.Fatal(err)
 	}
 	files := unpack(t, packed)
-	for _, name := range []string{"doctor.json", "status.json", "versions.txt", "containers.txt", "units/filebrowser.container", "journal/archy-reconcile.txt", "last/reconcile-last.json", "last/first-boot.json"} {
+	for _, name := range []string{"doctor.json", "status.json", "versions.txt", "containers.txt", "units/filebrowser.container", "journal/archy-doctor.txt", "last/reconcile-last.json", "last/first-boot.json"} {
 		if len(files["archy-report/"+name]) == 0 {
 			t.Errorf("no %s: %s", name, files["archy-report/left-out.txt"])
 		}
 	}
-	if text := files["archy-report/journal/archy-reconcile.txt"]; !strings.Contains(text, "rpc hidden") {
+	if text := files["archy-report/journal/archy-doctor.txt"]; !strings.Contains(text, "rpc hidden") {
 		t.Errorf("the journal is not there: %s", text)
 	}
 	for name, text := range files {
@@ -349,7 +358,7 @@ func quarantine(t *testing.T, n *machine) {
 	if res := restore(6, name); !strings.Contains(res.Stderr, "filebrowser") {
 		t.Errorf("%s", res.Stderr)
 	}
-	n.MustUser(t, "archy", "stop", "filebrowser")
+	n.MustUser(t, "archy", "stop", "filebrowser", "archy-mempool-db")
 	sum := n.sh("sha256sum <" + dataDir + "/state/quarantine/" + name)
 	restore(0, name)
 	if now := n.sh("sha256sum <" + db); now != sum {
@@ -358,7 +367,7 @@ func quarantine(t *testing.T, n *machine) {
 	if kept := n.sh("ls " + dataDir + "/state/quarantine | grep -c ^db.sql.2"); kept != "1\n" {
 		t.Errorf("%s databases are in quarantine, want the one that was in its place", kept)
 	}
-	n.MustUser(t, "archy", "start", "filebrowser")
+	n.MustUser(t, "archy", "start", "filebrowser", "archy-mempool-db")
 	n.sh("rm " + dataDir + "/state/quarantine/db.sql*")
 	if codes := bad(n.doctor(-1)); len(codes) > 0 {
 		t.Errorf("afterwards the node has %v", codes)
