@@ -1,3 +1,5 @@
+//go:build failpoints
+
 // Package points_test breaks archy off at its external calls on a real node (docs/failure-points.md). The tests need root.
 package points_test
 

@@ -1,3 +1,5 @@
+//go:build failpoints
+
 package points_test
 
 import (
