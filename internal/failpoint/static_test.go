@@ -29,7 +29,7 @@ var allowed = map[string]map[string]string{
 	},
 	"http.Get": {}, "http.Post": {}, "http.Head": {}, "http.DefaultClient": {},
 	"net.Dial":        {"internal/node/facts_read.go": "UDP: asks the routing table, sends nothing"},
-	"net.DialTimeout": {"internal/firstboot/rootless.go": "one second", "internal/podman/heal/facts.go": "its limit is a parameter"},
+	"net.DialTimeout": {"internal/doctor/rootless.go": "one second", "internal/firstboot/rootless.go": "one second", "internal/podman/heal/facts.go": "its limit is a parameter"},
 	"godbus.Dial":     {"internal/systemd/manager.go": "Limits.Connect"},
 }
 
