@@ -98,8 +98,9 @@ func (o *reconcileOptions) begin(cmd *cobra.Command) (e *env, done func(), err e
 			return e, nil, err
 		}
 	}
-	e.asked = e.askAhead(cmd.Context())
-	done = func() { e.asked.close(); release() }
+	asked := e.askAhead(cmd.Context())
+	e.asked = asked
+	done = func() { asked.close(); release() } // a pass after a heal asks anew, and e.asked is gone by then
 	if err := e.load(); err != nil {
 		done()
 		return e, nil, err

@@ -59,9 +59,10 @@ type World struct {
 // podmanState is how podman is, as far as a pass sees it that could list the containers: see package heal.
 func (w *World) podmanState() heal.State {
 	lost := func(a *App) bool { return a.Conmon != 0 && a.Want != WantNone }
+	stored := func(a *App) bool { return lost(a) && a.Stored }
 	listed := func(a *App) bool { return a.C != nil }
 	switch {
-	case slices.ContainsFunc(w.Apps, lost) && !slices.ContainsFunc(w.Apps, listed) && len(w.Unknown)+len(w.Orphans) == 0:
+	case slices.ContainsFunc(w.Apps, stored) && !slices.ContainsFunc(w.Apps, listed) && len(w.Unknown)+len(w.Orphans) == 0:
 		return heal.DBMissing
 	case slices.ContainsFunc(w.Apps, lost):
 		return heal.LostTrack
@@ -135,6 +136,8 @@ type App struct {
 	Dead bool
 	// Conmon is the pid of a live monitor that carries the name while podman does not list it.
 	Conmon int
+	// Stored tells that podman's storage still has a container that podman has lost: its database is what is missing.
+	Stored bool
 	// Renamed is the legacy container that a migration has set aside.
 	Renamed *podman.Container
 	// PortHolder names a foreign process on one of the app's ports.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/node"
 )
 
 // sqliteMagic is how every SQLite 3 file begins.
@@ -94,6 +96,12 @@ func (l *look) expected() []string {
 		}
 	}
 	return names
+}
+
+// Stored tells that podman's storage layer has a container of that name.
+func Stored(l node.Layout, name string) bool {
+	_, ok := (&Healer{Layout: l}).stored()[name]
+	return ok
 }
 
 // stored are the containers of the storage layer, ids by name. Those of units (--rm) are in the second file.

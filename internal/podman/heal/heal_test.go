@@ -242,6 +242,10 @@ func TestCheckFindsEachState(t *testing.T) {
 		node func(b *bench)
 	}{
 		{OK, func(b *bench) { b.live(100, "db", "db.service"); b.lists("db"); b.stored("db") }},
+		{OK, func(b *bench) { // the monitor of a command that ran in a container, which is gone
+			b.write("/proc/300/cmdline", strings.Join([]string{"/usr/bin/conmon", "-c", id("gone"), "-n", "gone", "--exec-attach", "--exec-process-spec", "/x"}, "\x00")+"\x00")
+			b.write("/proc/300/stat", "300 (conmon) S 1 1 1")
+		}},
 		{NoRuntimeDir, func(b *bench) { os.RemoveAll(b.host(b.Layout.RuntimeDir)) }},
 		{NoRuntimeDir, func(b *bench) { os.Chmod(b.host(b.Layout.RuntimeDir), 0o755) }},
 		{NoUserBus, func(b *bench) { os.Remove(b.host(b.Layout.UserBus())) }},

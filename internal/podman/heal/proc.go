@@ -33,6 +33,9 @@ func monitors(proc string, uid int) []Process {
 		if t.uid != uid || len(t.args) == 0 || path.Base(t.args[0]) != "conmon" {
 			continue
 		}
+		if slices.Contains(t.args, "--exec-process-spec") {
+			continue // of a command in a container: podman keeps it for minutes, also when the container is gone
+		}
 		p := Process{PID: t.pid, Payload: childOf(tasks, t.pid), Name: after(t.args, "-n"), Container: after(t.args, "-c"), Cgroup: t.cgroup}
 		watched[p.Container] = true
 		live = append(live, p)

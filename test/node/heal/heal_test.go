@@ -65,7 +65,8 @@ func (n machine) slow(t *testing.T) {
 	for _, want := range []heal.State{heal.Slow, heal.Slow, heal.Hung} {
 		n.check(t, want, "--limit=1s")
 	}
-	if r := n.heal(t, heal.ExitHuman, []int{0}, "--limit=1s"); len(r.Renamed) > 0 || r.Human == nil {
+	// The climb itself would wait for more than a minute; that it does nothing else is shown without a node.
+	if r := n.heal(t, heal.ExitHuman, nil, "--limit=1s", "--dry-run"); len(r.Rungs) != 1 || r.Rungs[0].N != 0 || r.Human == nil {
 		t.Errorf("%+v", r)
 	}
 	n.MustRoot(t, "sh", "-ec", "rm /usr/local/bin/podman; umount /proc/loadavg")
