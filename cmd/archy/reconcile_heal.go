@@ -25,8 +25,8 @@ func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile
 	h, done := e.healer()
 	defer done()
 	d := h.Check(ctx)
-	if d.State.Fine() && err == nil {
-		return result, nil
+	if d.State == heal.OK || d.State == heal.Slow && err == nil {
+		return result, err // what podman says of itself does not explain it: nothing is proved, and nothing is repaired
 	}
 	var climb *heal.Report
 	if !d.State.GoesOn() && mayClimb && e.Config.Doctor.AutoHeal != "off" {
@@ -44,6 +44,9 @@ func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile
 			return again, nil
 		}
 		err = failed
+	}
+	if d.State.Fine() {
+		return result, err
 	}
 	return unhealed(result, d, climb, began, err), nil
 }
@@ -80,9 +83,7 @@ func unhealed(r reconcile.Result, d heal.Diagnosis, climb *heal.Report, began ti
 	}
 	r.Podman.State, r.Podman.Evidence, r.Podman.Heal, r.Podman.Human = string(d.State), d.Evidence, climb, d.Human
 	r.DurationMS = time.Since(began).Milliseconds()
-	if r.ExitCode = reconcile.ExitNeedsHuman; d.State.Fine() {
-		r.ExitCode = reconcile.ExitNothingDone
-	}
+	r.ExitCode = reconcile.ExitNeedsHuman
 	return r
 }
 

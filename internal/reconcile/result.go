@@ -232,6 +232,9 @@ func (a AppResult) DriftWords() string {
 
 // Line is the last line of a pass.
 func (r Result) Line() string {
+	if r.Podman.State != "" && !r.Podman.Reachable {
+		return fmt.Sprintf("podman could not be asked (%s): nothing was done about the apps · %.1f s", r.Podman.State, float64(r.DurationMS)/1000)
+	}
 	s := r.Summary
 	parts := []string{fmt.Sprintf("%d ok", s.OK)}
 	add := func(n int, word string) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/test/node"
 )
@@ -62,16 +63,37 @@ func (n *machine) refused(t *testing.T, code int, class string, limit time.Durat
 	}
 }
 
+// forAPerson: archy exits with code 6, names podman's state, and says what would mend it and what that costs. It touches nothing but the
+// record of what it found.
+func (n *machine) forAPerson(t *testing.T, state heal.State) {
+	t.Helper()
+	records := []string{"/run/archy", "/var/lib/archipelago/state/reconcile-last.json", "/var/lib/archipelago/state d"}
+	files := forget(n.files(t), records...)
+	res := n.must(t, 6, "reconcile")
+	told(t, res.Stdout, []string{"could not be asked", string(state)})
+	told(t, res.Stderr, []string{"error: podman is " + string(state) + ": ", "still works: ", database, "filebrowser", "not done: ", "costs: "})
+	var doc reconcile.Result
+	out := n.must(t, 6, "reconcile", "--json").Stdout
+	if err := json.Unmarshal([]byte(out), &doc); err != nil || doc.ExitCode != 6 || doc.Podman.State != string(state) || doc.Podman.Human == nil {
+		t.Errorf("with --json: %v, %s", err, out)
+	}
+	if got := difference(files, forget(n.files(t), records...)); got != "" {
+		t.Errorf("files changed:\n%s", got)
+	}
+}
+
+// badPodman: what archy may mend by itself it mends, once an hour; everything else is told.
 func badPodman(t *testing.T, n *machine) {
 	before := n.containers(t)
 	n.user(t, "systemctl --user stop podman.socket podman.service; rm -f "+socket)
 	t.Run("absent", func(t *testing.T) {
-		n.refused(t, 1, "podman-unreachable", 15*time.Second, "reconcile")
 		n.refused(t, 1, "podman-unreachable", 15*time.Second, "status")
+		told(t, n.must(t, 0, "reconcile").Stderr, []string{"rung 2: restart podman.socket: done"})
 	})
 	t.Run("nobody listens", func(t *testing.T) {
+		n.user(t, "systemctl --user stop podman.socket podman.service; rm -f "+socket)
 		n.fake(t, nil)()
-		n.refused(t, 1, "podman-unreachable", 15*time.Second, "reconcile")
+		n.forAPerson(t, heal.SocketDown)
 	})
 	t.Run("hangs", func(t *testing.T) {
 		defer n.fake(t, func(c net.Conn) { time.Sleep(2 * time.Minute) })()
@@ -127,7 +149,7 @@ func (n *machine) fake(t *testing.T, serve func(net.Conn)) (end func()) {
 func noBus(t *testing.T, n *machine) {
 	before := n.containers(t)
 	n.sh(t, "mv /run/user/1000/bus /run/user/1000/bus.off")
-	n.refused(t, 1, "user-bus-unreachable", 15*time.Second, "reconcile")
+	n.forAPerson(t, heal.NoUserBus)
 	n.refused(t, 1, "user-bus-unreachable", 15*time.Second, "status")
 	n.sh(t, "mv /run/user/1000/bus.off /run/user/1000/bus")
 	n.pass(t, 0)

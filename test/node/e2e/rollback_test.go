@@ -21,6 +21,7 @@ func TestAChangeThatFailsIsRolledBack(t *testing.T) {
 		t.Run("an image that is never healthy", func(t *testing.T) { t.Parallel(); sickImage(t, n) })
 		t.Run("an environment with which the app is never healthy", func(t *testing.T) { t.Parallel(); sickEnvironment(t, n) })
 	})
+	n.serves(t) // not while one of the two is at its gate
 	if now := n.born(t); now != born {
 		t.Errorf("data were lost:\n%s", difference(born, now))
 	}
@@ -37,6 +38,7 @@ func badImage(t *testing.T, n *machine) {
 	res := n.must(t, 3, "reconcile", "--force", "--container=filebrowser")
 	rolledBack(t, res.Stdout, res.Stderr, "filebrowser", "exited 1")
 	n.sameAsBefore(t, before, "filebrowser")
+	n.serves(t)
 	after := n.containers(t)
 	// Without --force the newer image is an offer that was tried, not a change.
 	r := n.pass(t, 0)
@@ -66,6 +68,7 @@ func badEnvironment(t *testing.T, n *machine) {
 	res := n.must(t, 3, "reconcile")
 	rolledBack(t, res.Stdout, res.Stderr, "electrumx", "exited 3")
 	n.sameAsBefore(t, before, "electrumx")
+	n.serves(t)
 	n.held(t, "electrumx", "electrumx")
 	n.shipped(t, "electrumx")
 	r := n.pass(t, 0)
@@ -104,7 +107,7 @@ func rolledBack(t *testing.T, stdout, stderr, id, cause string) {
 	}
 }
 
-// sameAsBefore: the container is another one, made of the image and environment of the one before, and it serves.
+// sameAsBefore: the container is another one, made of the image and environment of the one before.
 func (n *machine) sameAsBefore(t *testing.T, before containers, name string) {
 	t.Helper()
 	after := n.healthy(t, name)
@@ -114,7 +117,6 @@ func (n *machine) sameAsBefore(t *testing.T, before containers, name string) {
 	if env := n.user(t, "podman inspect -f '{{.Config.Env}}' "+name); strings.Contains(env, "STANDIN_") {
 		t.Errorf("%s has %s", name, env)
 	}
-	n.serves(t)
 	others := containers{}
 	for other, c := range before {
 		if other != name && other != "filebrowser" && other != "archy-mempool-web" {
