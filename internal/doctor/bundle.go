@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/gzip"
+
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 )
 
 // Source is one file of a bundle.
@@ -57,7 +59,7 @@ func (b Bundle) Write(ctx context.Context, path string) (left []string, err erro
 	if err := f.CloseAtomicallyReplace(); err != nil {
 		return left, err
 	}
-	return left, syncDir(filepath.Dir(path))
+	return left, durable.SyncDir(filepath.Dir(path))
 }
 
 func (b Bundle) pack(ctx context.Context) (packed []byte, left []string, err error) {

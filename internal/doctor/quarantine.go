@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
@@ -152,21 +153,12 @@ func (r Restorer) rename(from, to string) (done bool, err error) {
 	case err != nil:
 		return false, fmt.Errorf("rename %s to %s: %w", from, to, err)
 	}
-	return true, errors.Join(syncDir(filepath.Dir(b)), syncDir(filepath.Dir(a)))
+	return true, errors.Join(durable.SyncDir(filepath.Dir(b)), durable.SyncDir(filepath.Dir(a)))
 }
 
 func there(path string) bool {
 	_, err := os.Lstat(path)
 	return !errors.Is(err, fs.ErrNotExist)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // quarantined are the files that a heal has renamed, with their size and age.

@@ -17,6 +17,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/derived"
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
@@ -52,7 +53,7 @@ func (d NodeDisk) MakeDir(ctx context.Context, dir, owner string, mode fs.FileMo
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	if err == nil {
-		if err := syncDir(filepath.Dir(host)); err != nil {
+		if err := durable.SyncDir(filepath.Dir(host)); err != nil {
 			return err
 		}
 	}
@@ -208,14 +209,5 @@ func replaceFile(file string, content []byte, mode fs.FileMode) error {
 	if err := failpoint.Write("replace "+file, f.CloseAtomicallyReplace); err != nil {
 		return err
 	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = d.Close() }()
-	return d.Sync()
+	return durable.SyncDir(dir)
 }

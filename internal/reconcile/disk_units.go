@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/quadlet"
 )
@@ -46,7 +47,7 @@ func (d NodeDisk) RemoveUnit(container string) error {
 	if err := failpoint.Write("remove "+host, func() error { return os.Remove(host) }); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(host))
+	return durable.SyncDir(filepath.Dir(host))
 }
 
 // CheckUnits finds a unit, whoever wrote it, that would end podman's generator: the services of all apps would be gone

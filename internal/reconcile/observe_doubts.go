@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -210,36 +209,15 @@ func (ob *observation) conmon(container string) int {
 	return ob.conmons[container]
 }
 
-// monitors reads the names of all containers that a conmon of the user watches, from its arguments. Somebody else's
-// container may bear the same name. The conmon of a command that was run in a container, as a hook is, outlives both by
-// five minutes and watches nothing.
+// monitors are the containers whose monitor lives, with its pid.
 func monitors(proc string, user int) map[string]int {
 	out := map[string]int{}
-	dirs, _ := os.ReadDir(proc)
-	for _, d := range dirs {
-		pid, err := strconv.Atoi(d.Name())
-		if err != nil || !ownedBy(d, user) {
-			continue
-		}
-		args, err := os.ReadFile(filepath.Join(proc, d.Name(), "cmdline"))
-		if err != nil || !bytes.Contains(args, []byte("conmon")) {
-			continue
-		}
-		words := strings.Split(string(args), "\x00")
-		if i := slices.Index(words, "-n"); path.Base(words[0]) == "conmon" && i > 0 && i+1 < len(words) && words[i+1] != "" && !slices.Contains(words, "--exec-process-spec") {
-			out[words[i+1]] = pid
+	for _, p := range heal.Monitors(proc, user) {
+		if p.Name != "" {
+			out[p.Name] = p.PID
 		}
 	}
 	return out
-}
-
-func ownedBy(process fs.DirEntry, user int) bool {
-	info, err := process.Info()
-	if err != nil {
-		return false
-	}
-	uid, _ := ownerIDs(info)
-	return uid == user
 }
 
 // directories finds the app's own directories that are absent, and the two kinds of existing ones that may be given

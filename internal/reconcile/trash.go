@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 )
@@ -100,5 +101,5 @@ func (d NodeDisk) Trash(ctx context.Context, dir, dest string) error {
 	if err != nil {
 		return fmt.Errorf("moving %s to the trash: %w", dir, err)
 	}
-	return errors.Join(syncDir(filepath.Dir(from)), syncDir(filepath.Dir(to)))
+	return errors.Join(durable.SyncDir(filepath.Dir(from)), durable.SyncDir(filepath.Dir(to)))
 }

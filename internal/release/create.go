@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 )
 
 // Inputs are what a release is made of.
@@ -304,7 +306,7 @@ func (b *build) publish(ctx context.Context) error {
 		if err := os.Rename(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial"), path); err != nil {
 			return err
 		}
-		if err := syncDir(filepath.Dir(path)); err != nil {
+		if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 			return err
 		}
 	}

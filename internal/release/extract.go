@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 )
 
 // Extract unpacks an archive into dir, which must not be there yet. The archive is checked as a whole before the first
@@ -85,7 +87,7 @@ func land(temp, dir string) error {
 	if err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, dir, unix.RENAME_NOREPLACE); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	return syncDir(filepath.Dir(filepath.Clean(dir)))
+	return durable.SyncDir(filepath.Dir(filepath.Clean(dir)))
 }
 
 // extraction writes below a root that nothing in the archive can lead out of.

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"github.com/google/renameio/v2"
+
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 )
 
 // writeNew writes a file that is not there yet, whole and durable.
@@ -21,7 +23,7 @@ func writeNew(path string, data []byte, mode fs.FileMode) error {
 		_ = os.Remove(path)
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 func finishFile(f *os.File, data []byte, mode fs.FileMode) error {
@@ -49,16 +51,7 @@ func replace(path string, data []byte, mode fs.FileMode) error {
 	if err := renameio.WriteFile(path, data, mode, renameio.WithTempDir(dir), renameio.WithStaticPermissions(mode)); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return durable.SyncDir(dir)
 }
 
 // openRegular opens a file for reading. A named pipe or a device is refused and does not make anybody wait.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
@@ -89,7 +90,7 @@ func (s *Store) finishRotation(name string) error {
 	if err != nil {
 		return fmt.Errorf("finishing the rotation of %s: %w", name, err)
 	}
-	return syncDir(s.Dir)
+	return durable.SyncDir(s.Dir)
 }
 
 // backUp copies the named secrets. The first must exist, the others are copied if they do.

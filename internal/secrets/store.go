@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 )
 
 const (
@@ -57,7 +59,7 @@ func (s *Store) Init() error {
 	if err := os.Lchown(s.Dir, s.UID, s.GID); err != nil {
 		return fmt.Errorf("setting the owner of the secrets directory: %w", err)
 	}
-	return syncDir(filepath.Dir(s.Dir))
+	return durable.SyncDir(filepath.Dir(s.Dir))
 }
 
 // Path is where the secret of that name is kept.

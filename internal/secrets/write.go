@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
@@ -97,7 +97,7 @@ func (s *Store) place(name string, v Value, put func(temp, target string) error)
 	if err != nil {
 		return fmt.Errorf("placing %s: %w", s.Path(name), err)
 	}
-	return syncDir(s.Dir)
+	return durable.SyncDir(s.Dir)
 }
 
 func (s *Store) writeTemp(v Value) (path string, err error) {
@@ -144,13 +144,4 @@ func (s *Store) checkDirType() error {
 		return Finding{DirNotDir, "", s.Dir, "is not a directory", "move it away, then archy secrets gen"}
 	}
 	return nil
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(filepath.Clean(path))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

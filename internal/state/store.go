@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
@@ -160,7 +161,7 @@ func (s *Store) writeOnce(path string, data []byte, mode fs.FileMode) error {
 	if err := failpoint.Write("replace "+path, f.CloseAtomicallyReplace); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return durable.SyncDir(dir)
 }
 
 // inheritOwner gives a new file to the owner of its directory: root's steps of first boot write into
@@ -205,15 +206,6 @@ func mkdirAll(dir string, mode fs.FileMode) error {
 		return err
 	}
 	return os.Chown(dir, uid, gid)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // remove deletes a file; an absent one is fine.

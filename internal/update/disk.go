@@ -11,6 +11,7 @@ import (
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
@@ -48,7 +49,7 @@ func (d NodeDisk) write(path string, data []byte) error {
 	if err := failpoint.Write("replace "+path, f.CloseAtomicallyReplace); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(host))
+	return durable.SyncDir(filepath.Dir(host))
 }
 
 // Rename implements Disk.
@@ -79,9 +80,9 @@ func (d NodeDisk) Supersede(from, to string) error {
 }
 
 func (d NodeDisk) syncParents(from, to string) error {
-	err := syncDir(d.Layout.Host(filepath.Dir(to)))
+	err := durable.SyncDir(d.Layout.Host(filepath.Dir(to)))
 	if filepath.Dir(from) != filepath.Dir(to) {
-		err = errors.Join(err, syncDir(d.Layout.Host(filepath.Dir(from))))
+		err = errors.Join(err, durable.SyncDir(d.Layout.Host(filepath.Dir(from))))
 	}
 	return bare(filepath.Dir(to), err)
 }
@@ -91,7 +92,7 @@ func (d NodeDisk) Keep(from, to string) error {
 	if failpoint.Write("keep "+from, func() error { return os.Link(d.Layout.Host(from), d.Layout.Host(to)) }) != nil {
 		return d.Install(from, to)
 	}
-	return bare(filepath.Dir(to), syncDir(d.Layout.Host(filepath.Dir(to))))
+	return bare(filepath.Dir(to), durable.SyncDir(d.Layout.Host(filepath.Dir(to))))
 }
 
 // Install implements Disk. The name of the copy in the making is always the same, so that a power cut leaves one at most
@@ -109,7 +110,7 @@ func (d NodeDisk) Install(from, to string) error {
 	if err := failpoint.Write("install "+to, func() error { return os.Rename(temp, host) }); err != nil {
 		return bare(to, err)
 	}
-	return bare(to, syncDir(filepath.Dir(host)))
+	return bare(to, durable.SyncDir(filepath.Dir(host)))
 }
 
 func copyProgram(from, to string) error {
@@ -186,14 +187,5 @@ func (d NodeDisk) Remove(path string) error {
 	if err := failpoint.Write("remove "+path, func() error { return os.RemoveAll(d.Layout.Host(path)) }); err != nil {
 		return bare(path, err)
 	}
-	return bare(filepath.Dir(path), syncDir(d.Layout.Host(filepath.Dir(path))))
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
+	return bare(filepath.Dir(path), durable.SyncDir(d.Layout.Host(filepath.Dir(path))))
 }

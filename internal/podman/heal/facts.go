@@ -88,7 +88,7 @@ func (l *look) headless(file string) []Finding {
 func (l *look) expected() []string {
 	stored := l.stored()
 	var names []string
-	live := monitors(l.proc(), l.User.UID)
+	live := Monitors(l.proc(), l.User.UID)
 	for _, a := range l.Apps {
 		lives := slices.ContainsFunc(live, func(p Process) bool { return p.Name == a.Name })
 		if _, ok := stored[a.Name]; ok || a.Installed || lives {
@@ -160,7 +160,7 @@ func (l *look) facts(ctx context.Context) []Finding {
 }
 
 func (l *look) amiss() []Finding {
-	live := monitors(l.proc(), l.User.UID)
+	live := Monitors(l.proc(), l.User.UID)
 	lost := l.lost(live)
 	stored := l.onlyStored(live)
 	var found []Finding
@@ -230,7 +230,7 @@ func (h *Healer) nameFiles() []string {
 
 // live are the containers' processes that live, each with the service that it is the main process of. Without a bus nothing is ours.
 func (h *Healer) live(ctx context.Context) []Process {
-	list := monitors(h.proc(), h.User.UID)
+	list := Monitors(h.proc(), h.User.UID)
 	if list == nil {
 		return []Process{}
 	}

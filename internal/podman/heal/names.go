@@ -39,7 +39,7 @@ func (h *Healer) DropStaleNames(ctx context.Context) error {
 	for _, c := range parseList(res.Stdout) {
 		known[c.id] = true
 	}
-	for _, p := range monitors(h.proc(), h.User.UID) {
+	for _, p := range Monitors(h.proc(), h.User.UID) {
 		known[p.Container] = true // it answers, whatever podman thinks
 	}
 	return h.dropNames(known)

@@ -23,9 +23,9 @@ type task struct {
 	cgroup           string
 }
 
-// monitors finds the containers of a user that live, by /proc and not by podman: their conmon, or what is left of one without.
+// Monitors finds the containers of a user that live, by /proc and not by podman: their conmon, or what is left of one without.
 // Nothing is known yet of their services.
-func monitors(proc string, uid int) []Process {
+func Monitors(proc string, uid int) []Process {
 	tasks := readTasks(proc)
 	var live []Process
 	watched := map[string]bool{}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
 
@@ -131,16 +132,7 @@ func (c *climb) aside(from, to string) error {
 		return fmt.Errorf("put %s aside: %w", from, errors.Unwrap(err))
 	}
 	c.r.Renamed = append(c.r.Renamed, Renamed{from, to})
-	return syncDir(filepath.Dir(c.host(to)))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return durable.SyncDir(filepath.Dir(c.host(to)))
 }
 
 // moveOver, rung 4.
@@ -179,7 +171,7 @@ func (c *climb) databaseAside(ctx context.Context) error {
 			return err
 		}
 	}
-	return syncDir(filepath.Dir(c.host(file)))
+	return durable.SyncDir(filepath.Dir(c.host(file)))
 }
 
 func (c *climb) database() string {
@@ -224,7 +216,7 @@ func (c *climb) mayTake(name string) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("%s is no app's container; it is left", name)
-	case slices.ContainsFunc(monitors(c.proc(), c.User.UID), func(p Process) bool { return p.Name == name || p.Container == c.stored()[name] }):
+	case slices.ContainsFunc(Monitors(c.proc(), c.User.UID), func(p Process) bool { return p.Name == name || p.Container == c.stored()[name] }):
 		return fmt.Errorf("a process of %s lives; it is left", name)
 	case !a.BindsOnly || !c.onlyBinds(c.stored()[name]):
 		return fmt.Errorf("%s has a volume of podman's; it is left", name)
@@ -334,5 +326,5 @@ func (c *climb) endPayload(ctx context.Context, p Process, grace time.Duration) 
 
 // lives tells that the container is still the one that was found.
 func (c *climb) lives(p Process) bool {
-	return slices.ContainsFunc(monitors(c.proc(), c.User.UID), func(q Process) bool { return q.Container == p.Container && q.PID == p.PID })
+	return slices.ContainsFunc(Monitors(c.proc(), c.User.UID), func(q Process) bool { return q.Container == p.Container && q.PID == p.PID })
 }
