@@ -170,45 +170,53 @@ func (b *build) rules() Rules {
 	return Rules{ReleaseDate: b.manifest.date(), Epoch: b.manifest.SourceDateEpoch, Require: b.Require, AllowSymlinks: b.AllowSymlinks, Limits: b.Limits, Now: b.Now}
 }
 
-// packArchive writes the archive and has it read back before anything is said of it.
+// packArchive writes the archive and reads it back with every check while it grows, before anything is said of it.
 func (b *build) packArchive(ctx context.Context) error {
 	f, name, err := b.partial(b.places.archive)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	to := newTally(f)
-	content, err := pack(ctx, to, b.tree.sorted(), *b.manifest.SourceDateEpoch)
+	back, _, err := openRegular(name)
 	if err != nil {
 		return err
 	}
-	sealed := make(chan error, 1)
-	go func() { sealed <- seal(f, 0o644) }() // the disk is slow, and reading back needs a processor only
-	checked := b.checkArchive(ctx, name, to, content)
-	if err := <-sealed; err != nil {
+	defer back.Close()
+	file, rules := newGrowing(f, back), b.rules()
+	rules.packing = newContents(nil)
+	var report Report
+	read := make(chan error, 1)
+	go func() {
+		var err error
+		report, err = rules.Verify(ctx, file, -1, name)
+		read <- err
+	}()
+	to := newTally(file)
+	content, err := pack(ctx, to, b.tree.sorted(), *b.manifest.SourceDateEpoch, rules.packing)
+	file.finish(err)
+	if err == nil {
+		err = seal(f, 0o644) // the disk is slow, and reading back needs a processor only
+	}
+	if readErr := <-read; err == nil {
+		err = readErr
+	}
+	if err != nil {
 		return err
 	}
-	return checked
+	b.checked(report, to, content)
+	return nil
 }
 
-// checkArchive puts what was packed into the manifest and reads the archive back with every check.
-func (b *build) checkArchive(ctx context.Context, name string, to *tally, content packed) error {
+// checked puts what was packed into the manifest, and what was read back of it into the report.
+func (b *build) checked(report Report, to *tally, content packed) {
 	c := b.manifest.Frontend()
 	c.SHA256, c.SizeBytes, c.UnpackedBytes = digest(to.sum), to.n, &content.unpacked
-	slices.SortFunc(content.files, func(x, y FileEntry) int { return strings.Compare(x.Path, y.Path) })
-	rules := b.rules()
-	held := *c
-	held.Files = content.files
-	rules.Frontend = &held
 	if !b.NoFiles {
+		slices.SortFunc(content.files, func(x, y FileEntry) int { return strings.Compare(x.Path, y.Path) })
 		c.Files = content.files
 	}
-	report, err := rules.VerifyFile(ctx, name)
-	if err != nil {
-		return err
-	}
+	Rules{Frontend: c}.whole(&b.found, report)
 	b.take(report)
-	return nil
 }
 
 func (b *build) take(r Report) {
@@ -224,7 +232,7 @@ func (b *build) rehearse(ctx context.Context) error {
 	r, w := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := pack(ctx, w, b.tree.sorted(), *b.manifest.SourceDateEpoch)
+		_, err := pack(ctx, w, b.tree.sorted(), *b.manifest.SourceDateEpoch, nil)
 		ended <- err
 		_ = w.CloseWithError(err) // never fails
 	}()

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
@@ -33,7 +35,7 @@ type members struct {
 	assets   []string         // what index.html names
 	apps     map[string][]byte
 	appBytes int
-	listed   map[string]*FileEntry
+	listed   *contents // nil: not known
 	seen     map[string]bool
 }
 
@@ -42,11 +44,12 @@ func newMembers(r Rules) *members {
 	for _, name := range r.Require {
 		m.required = append(m.required, strings.TrimPrefix(name, "./"))
 	}
-	if r.Frontend != nil && r.Frontend.Files != nil {
-		m.listed, m.seen = map[string]*FileEntry{}, map[string]bool{}
-		for i := range r.Frontend.Files {
-			m.listed[r.Frontend.Files[i].Path] = &r.Frontend.Files[i]
-		}
+	if m.listed = r.packing; m.listed == nil && r.Frontend != nil && r.Frontend.Files != nil {
+		m.listed = newContents(r.Frontend.Files)
+		m.listed.finish()
+	}
+	if m.listed != nil {
+		m.seen = map[string]bool{}
 	}
 	return m
 }
@@ -173,8 +176,8 @@ func (v *pass) read(name string, data []byte) {
 
 // compare holds a file to the manifest's list.
 func (v *pass) compare(name string, h *header, sum string) {
-	want, ok := v.members.listed[name]
-	if !ok {
+	want := v.members.listed.get(name)
+	if want == nil {
 		v.found.Add(FileExtra, name, "not in the manifest's list", "")
 		return
 	}
@@ -207,9 +210,9 @@ func (v *pass) finish(compressed int64) {
 	if v.members.listed == nil {
 		return
 	}
-	for _, f := range v.rules.Frontend.Files {
-		if !v.members.seen[f.Path] {
-			v.found.Add(FileAbsent, f.Path, "not in the archive", "")
+	for _, path := range slices.Sorted(maps.Keys(v.members.listed.all())) {
+		if !v.members.seen[path] {
+			v.found.Add(FileAbsent, path, "not in the archive", "")
 		}
 	}
 }

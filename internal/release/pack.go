@@ -17,20 +17,33 @@ type packed struct {
 	unpacked int64
 }
 
+// add takes a file that is in the archive as a whole.
+func (p *packer) add(f FileEntry) {
+	p.out.unpacked += f.Size
+	p.out.files = append(p.out.files, f)
+	if p.tell != nil {
+		p.tell.add(f)
+	}
+}
+
 // packer writes the members of a tree as a compressed archive.
 type packer struct {
 	ctx    context.Context
 	tar    *tar.Writer
 	epoch  time.Time
 	out    packed
+	tell   *contents // who reads the archive meanwhile
 	buffer []byte
 }
 
 // pack streams the archive to w. There is no directory where it is put together before: its mode was what went wrong
-// (incident 4).
-func pack(ctx context.Context, w io.Writer, members []member, epoch int64) (packed, error) {
+// (incident 4). tell, if not nil, is told of each file, and that no more will come.
+func pack(ctx context.Context, w io.Writer, members []member, epoch int64, tell *contents) (packed, error) {
+	if tell != nil {
+		defer tell.finish()
+	}
 	z := newGzipWriter(w)
-	p := &packer{ctx: ctx, tar: tar.NewWriter(z), epoch: time.Unix(epoch, 0), buffer: make([]byte, 128<<10)}
+	p := &packer{ctx: ctx, tar: tar.NewWriter(z), epoch: time.Unix(epoch, 0), tell: tell, buffer: make([]byte, 128<<10)}
 	err := p.all(members)
 	if err == nil {
 		err = p.tar.Close()
@@ -85,8 +98,7 @@ func (p *packer) one(m member) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
-	p.out.unpacked += n
-	p.out.files = append(p.out.files, FileEntry{Path: m.path, Mode: fmt.Sprintf("%04o", m.mode), Size: n, SHA256: digest(sum)})
+	p.add(FileEntry{Path: m.path, Mode: fmt.Sprintf("%04o", m.mode), Size: n, SHA256: digest(sum)})
 	return nil
 }
 

@@ -25,6 +25,8 @@ type Rules struct {
 	Limits        Limits
 	Now           time.Time
 
+	// packing are the files of an archive that is just being packed; nil: those of Frontend.
+	packing *contents
 	// sink receives what the archive holds while it is being checked.
 	sink sink
 }
