@@ -29,7 +29,12 @@ type machine struct{ *node.Node }
 // fresh is a node that knows ten apps and has none, with its secrets.
 func fresh(t *testing.T) machine {
 	t.Helper()
-	n := machine{node.UpT(t, node.Options{Apps: node.Ten()})}
+	return freshWith(t, node.Ten()...)
+}
+
+func freshWith(t *testing.T, apps ...string) machine {
+	t.Helper()
+	n := machine{node.UpT(t, node.Options{Apps: apps})}
 	if err := n.Put(node.Archy(t), "/usr/local/bin/archy", 0o755); err != nil {
 		t.Fatal(err)
 	}
