@@ -66,12 +66,19 @@ func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 	disk := reconcile.NodeDisk{Layout: c.Layout, Facts: c.Facts, Mapped: cli, Runner: command.Exec{}, Contexts: c.buildContext, Now: time.Now}
 	return &reconcile.Pass{
 		Version: version, Locks: c.Locks, Intent: c.State,
+		Room: c.State, Vacuum: vacuumJournal,
 		Diary: state.Diary{Store: c.State, Locks: c.Locks, Command: c.command, Now: time.Now},
 		Observer: reconcile.Observer{Engine: c.Engine, Units: c.Systemd, State: c.State, Secrets: store, Mapped: cli, Set: c.Set,
 			Layout: c.Layout, Config: c.Config, Facts: c.Facts, Options: o, Contexts: c.buildContext, Stage: stages, AskHost: askHost, Random: rand.Reader, Now: time.Now},
 		Applier: reconcile.Applier{Engine: c.Engine, Units: c.Systemd, Disk: disk, Legacy: cli, Secrets: reconcile.SecretStore{Store: store},
 			Locks: c.Locks, Records: c.State, Mirrors: c.mirrors(), Offline: c.Layout.Host(c.Config.Images.OfflineDir), Free: c.dataFree, Stage: stages, Wallets: c.wallets(prober, cli), AskHost: askHost, Names: c.nameServer(), Now: time.Now, Options: o, Report: c.reported},
 	}
+}
+
+// vacuumJournal makes room on a full disk.
+func vacuumJournal(ctx context.Context) error {
+	_, err := command.Exec{}.Run(ctx, command.Cmd{Argv: []string{"sudo", "-n", "journalctl", "--vacuum-size=100M"}, Limit: 30 * time.Second})
+	return err
 }
 
 // nameServer lets the name server of podman's networks forget what is gone.

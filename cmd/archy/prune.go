@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -57,6 +58,25 @@ func (c *connected) pruner(waitLock time.Duration) reconcile.Pruner {
 	pass := c.pass(reconcile.Options{CheckOnly: true})
 	return reconcile.Pruner{Observer: pass.Observer, Engine: c.Engine, Units: c.Systemd, State: c.State, Layout: c.Layout,
 		Locks: c.Locks, WaitLock: waitLock, DeleteTree: c.cliOfPodman().DeleteTree}
+}
+
+// spareImages makes room on a data disk that gets short, after a pass that holds its locks. What it did is told as warnings.
+func (c *connected) spareImages(ctx context.Context) []string {
+	p := c.pruner(0)
+	p.Held = true
+	list, err := p.Images(ctx)
+	told := []string{}
+	if err != nil {
+		told = append(told, "looking for images that nothing needs: "+err.Error())
+	}
+	for _, i := range list {
+		text := fmt.Sprintf("removed the image %s: %s", i.Object, i.Cause)
+		if i.Error != "" {
+			text = fmt.Sprintf("the image %s is still there: %s", i.Object, i.Error)
+		}
+		told = append(told, text)
+	}
+	return told
 }
 
 func (e *env) printPruned(list []reconcile.Pruned, checkOnly bool) error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 )
 
@@ -142,7 +143,11 @@ func (o *reconcileOptions) pass(cmd *cobra.Command) (*env, *reconcile.Result, er
 			return reconcile.Result{}, err
 		}
 		defer c.close()
-		return o.asked(cmd, c, only).Run(cmd.Context())
+		result, err := o.asked(cmd, c, only).Run(cmd.Context())
+		if err == nil && len(only) == 0 && !result.CheckOnly && c.dataFree() < node.SpaceAdvised {
+			result.Warnings = append(result.Warnings, c.spareImages(cmd.Context())...)
+		}
+		return result, err
 	})
 	if err != nil {
 		return e, nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
@@ -13,23 +14,28 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 )
 
-// healing makes a pass on a podman that may be ill. A pass that finds podman well costs nothing here. Where podman cannot be asked, or an app
+// healing makes a pass on a podman that may be ill, or on a disk that is full. A pass that finds podman well costs nothing here. Where podman cannot be asked, or an app
 // could not be started for a reason that is podman's, podman is looked at; a full pass then climbs once (doctor.auto_heal: safe)
 // and goes on, or ends for a person.
 func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile.Result, error)) (reconcile.Result, error) {
 	began := time.Now()
 	result, err := pass()
-	if ctx.Err() != nil || !podmanAsked(err) || err == nil && !podmanFailed(result) {
+	full := err == nil && result.Podman.State == string(heal.DiskFull)
+	if ctx.Err() != nil || !podmanAsked(err) || err == nil && !full && !podmanFailed(result) {
 		return result, err
 	}
 	h, done := e.healer()
 	defer done()
+	if full {
+		result.Podman.Human = h.Explain(ctx, heal.DiskFull, result.Podman.Evidence)
+		return result, nil
+	}
 	d := h.Check(ctx)
 	if d.State == heal.OK || d.State == heal.Slow && err == nil {
 		return result, err // what podman says of itself does not explain it: nothing is proved, and nothing is repaired
 	}
 	var climb *heal.Report
-	if !d.State.GoesOn() && mayClimb && e.Config.Doctor.AutoHeal != "off" {
+	if !d.State.GoesOn() && d.FirstRung >= 0 && mayClimb && e.Config.Doctor.AutoHeal != "off" {
 		r := h.ClimbFrom(ctx, heal.Safe, d)
 		climb = &r
 		if r.Result == heal.Healed || r.Result == heal.GoesOn {
@@ -57,7 +63,7 @@ func podmanAsked(err error) bool {
 	var answer *podman.APIError
 	var late *podman.LimitError
 	switch {
-	case err == nil, errors.Is(err, podman.ErrUnreachable), errors.Is(err, podman.ErrGarbage), errors.As(err, &answer), errors.As(err, &late):
+	case err == nil, errors.Is(err, syscall.ENOSPC), errors.Is(err, podman.ErrUnreachable), errors.Is(err, podman.ErrGarbage), errors.As(err, &answer), errors.As(err, &late):
 		return true
 	}
 	return errors.As(err, &exit) && exit.Class == "user-bus-unreachable"

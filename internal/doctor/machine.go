@@ -15,6 +15,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 func config(_ context.Context, n *Node) []Finding {
@@ -47,12 +48,6 @@ func volume(_ context.Context, n *Node) []Finding {
 }
 
 // Free space below which the node behaves differently, in bytes.
-const (
-	spaceAdvised = 10 << 30
-	spaceNeeded  = 2 << 30
-	spaceFull    = 200 << 20
-)
-
 func space(_ context.Context, n *Node) []Finding {
 	var st unix.Statfs_t
 	dir := nearest(n.Layout.Host(n.Layout.DataDir))
@@ -64,20 +59,20 @@ func space(_ context.Context, n *Node) []Finding {
 	if st.Files > 0 && st.Ffree*100 < st.Files*2 {
 		list = append(list, failure(n.Layout.DataDir, "%d of %d inodes are left: no file can be made soon", st.Ffree, st.Files).by("archy prune"))
 	}
-	if n.firstBootDone() && !n.exists(n.Layout.State(".reserve")) {
-		list = append(list, warning(n.Layout.State(".reserve"), "the space that is set aside for a full disk is gone: the disk was full").by(again))
+	if n.firstBootDone() && !n.exists(state.Reserve(n.Layout)) {
+		list = append(list, warning(state.Reserve(n.Layout), "the space that is set aside for a full disk is gone: the disk was full").by(again))
 	}
 	return list
 }
 
 func spaceFindings(dir string, free int64) []Finding {
 	switch {
-	case free < spaceFull:
+	case free < node.SpaceFull:
 		return []Finding{failure(dir, "full: %s free; nothing can be written, the apps are left as they are", size(free)).
 			by("archy prune; sudo journalctl --vacuum-size=100M").human()}
-	case free < spaceNeeded:
+	case free < node.SpaceNeeded:
 		return []Finding{failure(dir, "%s free: no image is fetched, built or upgraded below 2 GiB", size(free)).by("archy prune")}
-	case free < spaceAdvised:
+	case free < node.SpaceAdvised:
 		return []Finding{warning(dir, "%s free, 10 GiB are advised", size(free)).by("archy prune")}
 	}
 	return nil

@@ -8,7 +8,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/failpoint"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // directories makes the directories one by one, nothing recursive: what is in them may belong to containers.
@@ -54,7 +56,7 @@ func (h *Host) correct(name string, mode os.FileMode) error {
 
 // reserve plans the space that is given up when the disk is full, so that state can still be written.
 func (h *Host) reserve(p *Plan) error {
-	name := h.Layout.State(reserveName)
+	name := state.Reserve(h.Layout)
 	switch st, found, err := h.stat(name); {
 	case err != nil:
 		return err
@@ -82,28 +84,10 @@ func (h *Host) makeReserve(name string) error {
 	if err := own(f, 0o600, h.service()); err != nil {
 		return err
 	}
-	if err := failpoint.Write("allocate "+name, func() error { return allocate(f, h.Reserve) }); err != nil {
+	if err := failpoint.Write("allocate "+name, func() error { return durable.Allocate(f, h.Reserve) }); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return f.Sync()
-}
-
-// allocate makes a file that really takes its space.
-func allocate(f *os.File, size int64) error {
-	if err := f.Truncate(0); err != nil {
-		return err
-	}
-	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
-	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOSYS) {
-		return err
-	}
-	block := make([]byte, 1<<20)
-	for range size >> 20 {
-		if _, err := f.Write(block); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // nostr makes the directory of a relay that is not shipped; what is there stays untouched.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"git.tx1138.com/lfg2025/archy/internal/failpoint"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // Root writes into directories of the service user, who could put a link in any place of a path. So no link is followed
@@ -193,7 +194,7 @@ func (h *Host) writeFile(f File) error {
 	}
 	defer dir.Close()
 	err = writeAt(dir, base, f)
-	if errors.Is(err, syscall.ENOSPC) && os.Remove(h.Layout.Host(h.Layout.State(reserveName))) == nil {
+	if errors.Is(err, syscall.ENOSPC) && state.GiveUpReserve(h.Layout) {
 		err = writeAt(dir, base, f)
 	}
 	if err != nil {

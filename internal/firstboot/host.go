@@ -40,7 +40,7 @@ type Host struct {
 
 	// System owns what is the system's: root.
 	System Owner
-	// Reserve is how many bytes are set aside for a full disk: ReserveSize.
+	// Reserve is how many bytes are set aside for a full disk: state.ReserveSize.
 	Reserve int64
 	// WantUID is the number that the service user must have: the units name it.
 	WantUID int

@@ -86,12 +86,6 @@ func TmpfilesConf(system Owner) File {
 // InstallLog is the history of installations, which only grows.
 const InstallLog = "/var/log/archipelago/container-installs.log"
 
-// reserveName is the file below state that is given up when the disk is full; ReserveSize its size in bytes.
-const (
-	reserveName = ".reserve"
-	ReserveSize = 64 << 20
-)
-
 // SubordinateLine is the line of a new node in /etc/subuid and /etc/subgid.
 const (
 	subordinateStart = 100000

@@ -90,7 +90,8 @@ type want struct {
 // Observe reads the node. An error means that podman or the user manager cannot be asked: nothing may be decided then.
 func (o *Observer) Observe(ctx context.Context) (*World, error) {
 	ob := &observation{Observer: o, drafts: map[string]Secret{}, networks: map[string]*Network{},
-		w: &World{Now: o.Now(), BootID: o.Facts.BootID, Free: o.Facts.DataFree}}
+		w: &World{Now: o.Now(), BootID: o.Facts.BootID}}
+	ob.w.measure(o.Facts)
 	if err := ob.read(ctx); err != nil {
 		return nil, err
 	}

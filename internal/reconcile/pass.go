@@ -38,6 +38,9 @@ type Pass struct {
 	// Held tells that the caller has the locks of a full pass, from HoldFull.
 	Held     bool
 	ExitCode bool
+	// Room and Vacuum are for a data disk that is full; Vacuum cuts the journal.
+	Room   Room
+	Vacuum func(context.Context) error
 	// Diary gets what the pass did and found.
 	Diary state.Diary
 	// Planned is called with the plan before anything is changed.
@@ -68,12 +71,16 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	roomAgain := p.room(w)
 	plan := MakePlan(w, o)
 	if p.Planned != nil {
 		p.Planned(w, plan)
 	}
 	result := p.result(w, began)
 	p.Applier.warn = func(text string) { result.Warnings = append(result.Warnings, text) }
+	if w.Full && p.Room != nil && !o.CheckOnly {
+		result.Warnings = append(result.Warnings, p.makeRoom(ctx, w)...)
+	}
 	if o.CheckOnly || plan.Empty() {
 		result.Apps = p.unchanged(w, plan)
 	} else {
@@ -83,6 +90,11 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 		if err := p.keepDiary(ctx, result.Apps); err != nil {
 			result.Warnings = append(result.Warnings, err.Error())
 		}
+		if roomAgain && len(o.Only) == 0 {
+			if err := p.Room.DiskRecovered(); err != nil {
+				result.Warnings = append(result.Warnings, err.Error())
+			}
+		}
 	}
 	if o.CheckOnly {
 		for _, op := range plan.Ops {
@@ -90,6 +102,9 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 		}
 	}
 	result.summarise(p.ExitCode, len(o.Only) > 0)
+	if w.Full && len(o.Only) == 0 {
+		result.Podman.Evidence, result.ExitCode = w.freeWords(), ExitNeedsHuman
+	}
 	result.DurationMS = p.Observer.Now().Sub(began).Milliseconds()
 	if errors.Is(ctx.Err(), context.Canceled) {
 		result.ExitCode = ExitInterrupted
@@ -127,7 +142,7 @@ func (a *App) inTransit() bool {
 
 // unchanged gives the verdicts as results; a pass with nothing to do still counts failing checks and good minutes.
 func (p *Pass) unchanged(w *World, plan Plan) []AppResult {
-	if p.Observer.Options.CheckOnly {
+	if p.Observer.Options.CheckOnly || w.Full {
 		list := make([]AppResult, 0, len(plan.Apps))
 		for _, a := range plan.Apps {
 			list = append(list, initial(a, w.Now))

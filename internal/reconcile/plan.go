@@ -87,6 +87,7 @@ func newPlanner(w *World, o Options) *planner {
 		hold(a)
 		if a.Selected {
 			p.verdicts[a.ID] = walletStep(a, p.narrow(a, decide(a, w, o)))
+			p.verdicts[a.ID] = p.spare(a, p.verdicts[a.ID])
 			p.uncounted(a)
 		}
 	}

@@ -8,17 +8,17 @@ import (
 	"strings"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/quadlet"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
-// How long what nobody needs is kept, and the free space below which images go earlier, in bytes.
+// How long what nobody needs is kept.
 const (
-	imageKept  = 7 * 24 * time.Hour
-	trashKept  = 7 * 24 * time.Hour
-	plentyFree = 10 << 30
+	imageKept = 7 * 24 * time.Hour
+	trashKept = 7 * 24 * time.Hour
 )
 
 // Litter is everything among which prune looks for what nobody needs any more.
@@ -161,7 +161,7 @@ func (p *pruner) networks() {
 func (p *pruner) images() {
 	for _, i := range p.Ledger.Images {
 		old := p.Now.Sub(i.At) >= imageKept
-		if p.Images[i.Ref].ID != i.ID || p.wanted(i) || !old && p.Free >= plentyFree {
+		if p.Images[i.Ref].ID != i.ID || p.wanted(i) || !old && p.Free >= node.SpaceAdvised {
 			continue
 		}
 		cause := "nothing needs it, 7 days old"

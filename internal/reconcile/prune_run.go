@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +44,8 @@ type Pruner struct {
 	Layout   node.Layout
 	Locks    PassLocks
 	WaitLock time.Duration
+	// Held tells that the caller has the locks of a full pass, from HoldFull.
+	Held bool
 	// DeleteTree deletes a directory of mapped users.
 	DeleteTree func(ctx context.Context, path string) error
 }
@@ -59,7 +62,7 @@ type Pruned struct {
 
 // Run removes what may go. It holds the locks of a full pass: an image that a pass has just pulled is in no record yet.
 func (p Pruner) Run(ctx context.Context, checkOnly bool) ([]Pruned, error) {
-	if !checkOnly {
+	if !checkOnly && !p.Held {
 		release, err := HoldFull(ctx, p.Locks, p.WaitLock)
 		if err != nil {
 			return nil, err
@@ -70,8 +73,36 @@ func (p Pruner) Run(ctx context.Context, checkOnly bool) ([]Pruned, error) {
 	if err != nil {
 		return nil, err
 	}
+	return p.carryOut(ctx, litter, PlanPrune(litter), checkOnly)
+}
+
+// Images removes the images that archy has brought and that nothing needs, and nothing else: that is what a pass does when the data
+// disk gets short. Where the ledger names none, podman is not asked.
+func (p Pruner) Images(ctx context.Context) ([]Pruned, error) {
+	ledger, err := p.State.ReadLedger()
+	if err != nil {
+		return nil, err
+	}
+	records, problems := p.State.ReadRecords()
+	named := &pruner{Litter: Litter{World: &World{}, Records: records}}
+	for _, app := range p.Observer.Set.Apps {
+		named.Apps = append(named.Apps, &App{ID: app.ID, Manifest: app})
+	}
+	spare := func(i state.Image) bool { return !named.wanted(i) }
+	if len(problems) > 0 || !slices.ContainsFunc(ledger.Images, spare) {
+		return nil, nil
+	}
+	litter, err := p.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	images := slices.DeleteFunc(PlanPrune(litter), func(op Operation) bool { return op.Kind != RemoveImage })
+	return p.carryOut(ctx, litter, images, false)
+}
+
+func (p Pruner) carryOut(ctx context.Context, litter Litter, plan []Operation, checkOnly bool) ([]Pruned, error) {
 	list, reload := []Pruned{}, false
-	for _, op := range PlanPrune(litter) {
+	for _, op := range plan {
 		done := Pruned{Kind: op.Kind, Object: op.Object, App: op.App, Cause: op.Cause}
 		if !checkOnly {
 			if err := p.do(ctx, litter, op); err != nil {

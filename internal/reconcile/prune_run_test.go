@@ -99,3 +99,18 @@ func TestPruneLeavesAnAppThatIsBusy(t *testing.T) {
 		t.Error("the secret of a busy app was removed")
 	}
 }
+
+// On a data disk that gets short a pass removes images, and nothing else; while podman is not asked where the ledger has none to spare.
+func TestOnlyImagesGoByThemselves(t *testing.T) {
+	n := littered(t)
+	removed, err := n.pruner().Images(t.Context())
+	if err != nil || len(removed) != 1 || removed[0].Object != "docker.io/example/web:v0.9" || removed[0].Error != "" {
+		t.Fatalf("removed %v, %v", removed, err)
+	}
+	equal(t, "calls", strings.Join(n.calls, "\n"), lines("remove image docker.io/example/web:v0.9"))
+	p := n.pruner()
+	p.Engine = nil
+	if again, err := p.Images(t.Context()); err != nil || len(again) > 0 {
+		t.Errorf("the second time: %v, %v", again, err)
+	}
+}

@@ -48,8 +48,9 @@ type World struct {
 	Warnings []string
 	// Partial is set when something that archy remembers could not be read: the pass cannot call itself whole.
 	Partial bool
-	// Free is the free space of the data directory's file system, in bytes.
-	Free int64
+	// Free is the free space of the data directory's file system, in bytes. Full and Short tell that it is less than 200 MiB, than 2 GiB.
+	Free        int64
+	Full, Short bool
 	// Podman is the version of the engine.
 	Podman string
 	// StaleNames are the containers that are gone and that the name server still answers for, by the first digits of their ids.
@@ -62,6 +63,8 @@ func (w *World) podmanState() heal.State {
 	stored := func(a *App) bool { return lost(a) && a.Stored }
 	listed := func(a *App) bool { return a.C != nil }
 	switch {
+	case w.Full:
+		return heal.DiskFull
 	case slices.ContainsFunc(w.Apps, stored) && !slices.ContainsFunc(w.Apps, listed) && len(w.Unknown)+len(w.Orphans) == 0:
 		return heal.DBMissing
 	case slices.ContainsFunc(w.Apps, lost):

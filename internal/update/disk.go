@@ -14,6 +14,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // NodeDisk is the disk below a node's root.
@@ -22,7 +23,7 @@ type NodeDisk struct{ Layout node.Layout }
 // Write implements Disk. A full disk is met once by giving up the reserve file that first boot laid down for this.
 func (d NodeDisk) Write(path string, data []byte) error {
 	err := d.write(path, data)
-	if errors.Is(err, syscall.ENOSPC) && os.Remove(d.Layout.Host(d.Layout.State(".reserve"))) == nil {
+	if errors.Is(err, syscall.ENOSPC) && state.GiveUpReserve(d.Layout) {
 		err = d.write(path, data)
 	}
 	return bare(path, err)

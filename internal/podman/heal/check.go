@@ -17,9 +17,6 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 )
 
-// leastFree is the free space below which nothing that podman writes can be relied on.
-const leastFree = 200 << 20
-
 // listFormat is how podman is asked for its containers.
 const listFormat = "{{.ID}}|{{.Names}}|{{.State}}"
 
@@ -103,7 +100,7 @@ func (l *look) userBus() *Finding {
 
 func (l *look) space() *Finding {
 	free, err := node.FreeSpace(l.host(l.Layout.DataDir))
-	if err != nil || free >= leastFree {
+	if err != nil || free >= node.SpaceFull {
 		return nil
 	}
 	return &Finding{State: DiskFull, Evidence: fmt.Sprintf("%d MiB are free on %s", free>>20, l.Layout.DataDir), Source: l.Layout.DataDir}

@@ -2,10 +2,16 @@ package heal
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 )
+
+// Explain says what a person needs to decide who meets this state.
+func (h *Healer) Explain(ctx context.Context, s State, evidence string) *Human {
+	return h.human(Diagnosis{State: s, Evidence: evidence, Live: h.live(ctx)})
+}
 
 // human says what a person needs to decide: what was seen, what still works, what archy will not do and why, and the commands that would
 // do it.

@@ -13,6 +13,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	nodes "git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 	"git.tx1138.com/lfg2025/archy/test/node"
 )
 
@@ -192,7 +193,7 @@ func compareFiles(t *testing.T, m *machine) {
 	if got := m.stat(firstboot.InstallLog); !strings.HasPrefix(got, "regular ") || !strings.HasSuffix(got, "file 644 1000 1000") {
 		t.Errorf("%s: %s", firstboot.InstallLog, got)
 	}
-	if got := m.sh("stat -c '%s %a %u' " + dataDir + "/state/.reserve"); got != fmt.Sprintf("%d 600 1000\n", firstboot.ReserveSize) {
+	if got := m.sh("stat -c '%s %a %u' " + dataDir + "/state/.reserve"); got != fmt.Sprintf("%d 600 1000\n", state.ReserveSize) {
 		t.Errorf("the reserve: %s", got)
 	}
 	if got := strings.TrimSpace(m.sh("readlink " + firstboot.StorageLink(l))); got != firstboot.Graphroot(l) {
