@@ -487,3 +487,27 @@ func (s scenario) everyCall(t *testing.T, f fault) {
 func (n *fakeNode) silent(r Result) bool {
 	return !slices.ContainsFunc(r.Apps, func(a AppResult) bool { return a.Class != ClassOK || a.Error != nil || a.Detail != "" })
 }
+
+// A container that something else made after the owner removed the app is not what the owner removed: it is left, until the owner adopts
+// or removes it.
+func TestMadeAnewAfterItsRemoval(t *testing.T) {
+	t.Parallel()
+	n := fiveRunning(t)
+	n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"solo"}})
+	n.later(time.Minute)
+	id := n.script("solo", "docker.io/example/solo:v1.0", func(c *podman.Inspect) { c.Created = n.clock }).ID
+	for range 2 {
+		if got := n.result(n.pass(), "solo"); got.Action != Left || got.Class != ClassOK || !n.runs("solo") {
+			t.Errorf("a pass: %+v", got)
+		}
+	}
+	if got := n.result(n.pass(func(o *Options) { o.AdoptOnly = true }), "solo"); got.Action != Adopted || n.containers["solo"].ID != id {
+		t.Errorf("adopt: %+v", got)
+	}
+	if got := n.result(n.pass(), "solo"); got.Action != NoOp || n.containers["solo"].ID != id {
+		t.Errorf("the next pass: %+v", got)
+	}
+	if r := n.pass(func(o *Options) { o.Migrate = true }); n.result(r, "solo").Action != Migrated {
+		t.Errorf("migrate: %+v", n.result(r, "solo"))
+	}
+}

@@ -198,6 +198,11 @@ func (ob *observation) wantOf(app *manifest.App) want {
 	switch {
 	case found && r.Installed:
 		return want{Want: WantRunning}
+	case found && !r.RemovedAt.IsZero() && ob.madeSince(app, r.RemovedAt):
+		if ob.Options.AdoptOnly || ob.Options.Migrate {
+			return want{WantRunning, state.ByAdopt}
+		}
+		return want{Want: WantNone}
 	case found && !r.RemovedAt.IsZero():
 		return want{Want: WantAbsent}
 	case ob.legacy(app):
@@ -209,10 +214,14 @@ func (ob *observation) wantOf(app *manifest.App) want {
 }
 
 // legacy tells that a container of the app's name exists that is not ours: it is claimed.
-func (ob *observation) legacy(app *manifest.App) bool {
+func (ob *observation) legacy(app *manifest.App) bool { return ob.madeSince(app, time.Time{}) }
+
+// madeSince tells that somebody else has made a container of the app's name after that time. One that was made after the owner
+// removed the app is not what he removed: only he decides about it.
+func (ob *observation) madeSince(app *manifest.App, after time.Time) bool {
 	return slices.ContainsFunc(append(legacyNames(app), app.Unit()), func(name string) bool {
 		c, ok := ob.containers[name]
-		return ok && c.Labels[spec.LabelManaged] != "true"
+		return ok && c.Labels[spec.LabelManaged] != "true" && (after.IsZero() || c.Created.After(after))
 	})
 }
 

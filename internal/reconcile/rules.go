@@ -106,6 +106,9 @@ func notInstalled(a *App, w *World, _ Options) *Verdict {
 	if a.Want != WantNone || a.C == nil {
 		return nil
 	}
+	if a.Record != nil && !a.Record.RemovedAt.IsZero() {
+		return left(rowOf(a, w), observedState(a), "removed by the owner, and made anew by something else; archy adopt claims it", ClassOK)
+	}
 	return left(rowOf(a, w), observedState(a), "not installed", ClassOK)
 }
 
