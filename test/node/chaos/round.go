@@ -86,9 +86,10 @@ func (r *Round) before(ctx context.Context) (kept, error) {
 	return r.keeping(ctx)
 }
 
-// forgive makes the rounds lie more than half an hour apart for whoever counts restarts: systemd's limit and archy's breaker.
+// forgive makes the rounds lie more than an hour apart for whoever counts: systemd's limit, archy's breaker, and the one climb an hour
+// that heals podman.
 func (r *Round) forgive(ctx context.Context) error {
-	return r.user(ctx, "systemctl --user reset-failed '*'; rm -f "+dataDir+"/state/restarts/*.json").Error()
+	return r.user(ctx, "systemctl --user reset-failed '*'; rm -f "+dataDir+"/state/restarts/*.json "+dataDir+"/state/heal.json").Error()
 }
 
 // after: nothing is lost, and everything is there once.

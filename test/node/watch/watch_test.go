@@ -1,5 +1,3 @@
-//go:build failpoints
-
 // Package watch_test shows on a real node that reconcile --watch mends what breaks without waiting for its interval, and
 // costs no more after many faults than before.
 package watch_test
