@@ -21,8 +21,10 @@ export CGO_ENABLED ?= 0
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 
-# Packages whose tests boot nodes: one at a time, and slow.
-NODE_PKGS = $$(go list ./... | grep '/test/')
+# Packages whose tests boot nodes. Those of PATIENT mostly wait, one node at a time: two of them run side by side.
+PATIENT := doctor|heal|images|iso|update|verbs|watch|chaos
+NODE_PKGS = $$(go list ./... | grep '/test/' | grep -v -E '/test/node/($(PATIENT))$$')
+PATIENT_PKGS = $$(go list ./... | grep -E '/test/node/($(PATIENT))$$')
 UNIT_PKGS = $$(go list ./... | grep -v '/test/')
 # Packages with goroutines of their own.
 RACE_PKGS := ./internal/state ./internal/podman/... ./internal/systemd/... ./internal/reconcile ./internal/secrets ./internal/manifest ./internal/images ./internal/wallet ./internal/applog ./internal/update ./internal/watch
@@ -123,6 +125,7 @@ race-run:
 node-test: ## tests on a real Debian 13 node: systemd, rootless podman, a registry (as root)
 	@echo "== tests on a real node"
 	$(call gotest,node,-p 1 -timeout 40m $(NODE_PKGS))
+	$(call gotest,node-patient,-p 2 -parallel 1 -timeout 40m $(PATIENT_PKGS))
 
 .PHONY: demo
 demo: build ## watch a node come up, get broken and repair itself (as root)

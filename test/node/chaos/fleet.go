@@ -35,9 +35,9 @@ type App struct {
 // Fleet is a group of apps that run together on one node.
 type Fleet []App
 
-// Groups are the sets of apps that share a node: all that do not exclude one another, the apps of a short run, and the
-// other bitcoin with what needs only that.
-func Groups() []string { return []string{"all", "ten", "core"} }
+// Groups are the sets of apps that share a node: all that do not exclude one another, the apps of a short run, one of each tier, and
+// the other bitcoin with what needs only that.
+func Groups() []string { return []string{"all", "ten", "five", "core"} }
 
 // NewFleet reads the apps of a group from the shipped manifests.
 func NewFleet(group string) (Fleet, error) {
@@ -65,6 +65,8 @@ func members(set *manifest.Set, group string) ([]string, error) {
 		return slices.DeleteFunc(set.Order(), func(id string) bool { return id == "bitcoin-core" }), nil
 	case "ten":
 		return append(node.Ten(), "vaultwarden"), nil
+	case "five":
+		return []string{"archy-mempool-db", "bitcoin-knots", "lnd", "vaultwarden", "bitcoin-ui"}, nil
 	case "core":
 		return []string{"bitcoin-core", "lnd", "electrumx", "bitcoin-ui", "lnd-ui", "filebrowser"}, nil
 	}

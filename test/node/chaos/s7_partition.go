@@ -32,14 +32,15 @@ var partition = Scenario{
 	},
 }
 
-const registries = "/etc/containers/registries.conf.d/50-archy-test.conf"
+// rejectPulls is the rule that keeps everybody from the registry.
+const rejectPulls = "OUTPUT -p tcp --dport 5000 -j REJECT"
 
 func cutOff(ctx context.Context, r *Round) error {
-	return r.sh(ctx, "sed -i s/127.0.0.1:5000/registry.invalid:5000/ "+registries+"; cp /etc/resolv.conf /run/resolv.before; echo nameserver 127.0.0.9 >/etc/resolv.conf").Error()
+	return r.sh(ctx, "iptables -w -I "+rejectPulls+"; cp /etc/resolv.conf /run/resolv.before; echo nameserver 127.0.0.9 >/etc/resolv.conf").Error()
 }
 
 func reconnect(ctx context.Context, r *Round) error {
-	return r.sh(ctx, "sed -i s/registry.invalid:5000/127.0.0.1:5000/ "+registries+"; cat /run/resolv.before >/etc/resolv.conf").Error()
+	return r.sh(ctx, "iptables -w -D "+rejectPulls+"; cat /run/resolv.before >/etc/resolv.conf").Error()
 }
 
 func clearFaults(_ context.Context, r *Round) error {
