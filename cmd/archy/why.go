@@ -56,7 +56,8 @@ func runWhy(cmd *cobra.Command, name, since string) error {
 	}
 	told := story.Tell(in)
 	if f := told.LastFailure; f != nil {
-		if f.Log, err = e.saidThen(cmd.Context(), in, *f); err != nil {
+		said, err := e.saidThen(cmd.Context(), in, *f)
+		if f.Said(said); err != nil {
 			told.Problems = append(told.Problems, err.Error())
 		}
 	}

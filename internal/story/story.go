@@ -4,6 +4,8 @@ package story
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
@@ -80,6 +82,18 @@ type Failure struct {
 	// Over tells that the app is as it should be since.
 	Over bool     `json:"over"`
 	Log  []string `json:"log"`
+}
+
+// killedForMemory is how systemd tells that the kernel has killed a process of a unit because the unit's memory was used up.
+const killedForMemory = "has been killed by the OOM killer"
+
+// Said keeps what was said up to the failure. That the kernel killed for memory stands there alone: the exit code is 137, like that of any
+// kill, and is forgotten when systemd has started the app again.
+func (f *Failure) Said(lines []string) {
+	f.Log = lines
+	if slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, killedForMemory) }) {
+		f.Cause += "; the kernel had killed it, out of memory"
+	}
 }
 
 // Tell puts the story together.

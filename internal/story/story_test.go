@@ -83,6 +83,19 @@ func TestTheLastFailureAndWhetherItIsOver(t *testing.T) {
 	}
 }
 
+// systemd forgets why it restarted an app, its journal does not. The line is that of systemd 257.
+func TestKilledForMemory(t *testing.T) {
+	f := Failure{Action: "AutoRestarted", Cause: "systemd restarted it once"}
+	f.Said([]string{"filebrowser: started", "filebrowser.service: A process of this unit has been killed by the OOM killer.", "Main process exited, code=exited, status=137/n/a"})
+	if got := f.Head(); !strings.HasSuffix(got, "systemd restarted it once; the kernel had killed it, out of memory") || len(f.Log) != 3 {
+		t.Error(got)
+	}
+	f = Failure{Cause: "systemd restarted it once"}
+	if f.Said([]string{"Main process exited, code=exited, status=137/n/a"}); strings.Contains(f.Head(), "memory") {
+		t.Error(f.Head())
+	}
+}
+
 // A log of any length takes the memory of its last lines.
 func TestTail(t *testing.T) {
 	var tail Tail
