@@ -72,7 +72,7 @@ func (r *run) beginMigration(ctx context.Context, c *change) error {
 	if err != nil {
 		return err
 	}
-	if err := r.Records.SaveLegacy(c.Container, kept); err != nil {
+	if err := r.Records.SaveLegacy(c.Container, append(kept, '\n')); err != nil {
 		return err
 	}
 	c.record.Pinned = c.Pins
