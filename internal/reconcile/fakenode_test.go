@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -95,7 +97,7 @@ type behaviour struct {
 }
 
 // fault makes the change number at go wrong: kill is the last thing that the process does, die-before is that it does not
-// even do that, fail is an error without an effect, cut an error in spite of the effect, hang a call that ends by its limit.
+// even do that, fail is an error without an effect, cut an error in spite of the effect, hang a call that ends by its limit; full is a disk without room from there on.
 // match limits it to calls that begin with it; with reads the calls that only read count too.
 type fault struct {
 	kind  string
@@ -270,6 +272,8 @@ func (n *fakeNode) change(call string, effect func() error) error {
 	switch kind {
 	case "fail":
 		return errFault
+	case "full":
+		return &fs.PathError{Op: "write", Path: call, Err: syscall.ENOSPC}
 	case "hang":
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -319,11 +323,29 @@ func (n *fakeNode) strike(call string) string {
 	if f.kind == "" || !strings.HasPrefix(call, f.match) {
 		return ""
 	}
+	if f.kind == "full" {
+		return f.strikeFull(call)
+	}
 	f.seen++
 	if f.seen != f.at && f.at != 0 {
 		return ""
 	}
 	f.hit = call
+	return f.kind
+}
+
+// onDisk is how the calls begin that need room.
+var onDisk = []string{"write ", "save ", "note image ", "make directory ", "take secret ", "create secret ", "copy ", "pull ", "build "}
+
+// strikeFull strikes from the at-th call on that needs room: the disk stays full.
+func (f *fault) strikeFull(call string) string {
+	if !slices.ContainsFunc(onDisk, func(begin string) bool { return strings.HasPrefix(call, begin) }) {
+		return ""
+	}
+	if f.seen++; f.seen < f.at {
+		return ""
+	}
+	f.hit = cmp.Or(f.hit, call)
 	return f.kind
 }
 

@@ -435,6 +435,17 @@ func TestKilledAfterEveryCall(t *testing.T) {
 	}
 }
 
+// TestFullFromEveryWriteOn: the disk is full from any write on (incident 23). What runs goes on or is brought back, nothing is torn, somebody
+// is told, and a pass with room again converges.
+func TestFullFromEveryWriteOn(t *testing.T) {
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			s.everyCall(t, fault{kind: "full"})
+		})
+	}
+}
+
 // TestEveryQuestionFails: the calls that only read are points as well. Whichever of all calls, in their order, is the last or
 // goes wrong or hangs until its limit, one further pass converges.
 func TestEveryQuestionFails(t *testing.T) {
