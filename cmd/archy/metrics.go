@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/doctor"
 	"git.tx1138.com/lfg2025/archy/internal/metrics"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 )
@@ -27,6 +28,12 @@ func (e *env) writeMetrics(file string, began time.Time, result *reconcile.Resul
 	var fs syscall.Statfs_t
 	if syscall.Statfs(e.Layout.Host(e.Layout.DataDir), &fs) == nil {
 		p.DiskFree, p.DiskSize = int64(fs.Bavail)*fs.Bsize, int64(fs.Blocks)*fs.Bsize
+	}
+	p.Certificates = map[string]time.Time{}
+	for _, path := range doctor.CertificateFiles(e.Layout) {
+		if cert, err := doctor.ReadCertificate(e.Layout, path); err == nil && cert != nil {
+			p.Certificates[path] = cert.NotAfter
+		}
 	}
 	if err := p.Write(e.Layout.Host(file)); err != nil {
 		fmt.Fprintln(e.err, "warning:", err)

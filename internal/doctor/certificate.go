@@ -4,45 +4,74 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/node"
 )
 
 // certificateSoon is how early the end of a certificate is told.
 const certificateSoon = 14 * 24 * time.Hour
 
-// certificates of the node's web server and of lnd; one that cannot be read is its owner's.
-func certificates(_ context.Context, n *Node) []Finding {
-	var list []Finding
-	paths, _ := filepath.Glob(n.Layout.Host("/etc/archipelago/ssl/*"))
+// sslDir holds the certificates of the node's web server.
+const sslDir = "/etc/archipelago/ssl"
+
+// errNotCertificate is of a file that is neither a certificate nor a key.
+var errNotCertificate = errors.New("it is no certificate")
+
+// CertificateFiles are the certificates of the node's web server, and lnd's.
+func CertificateFiles(l node.Layout) []string {
+	var list []string
+	paths, _ := filepath.Glob(l.Host(sslDir + "/*"))
 	for _, host := range paths {
-		path := filepath.Join("/etc/archipelago/ssl", filepath.Base(host))
-		if slices.Contains([]string{".crt", ".pem", ".cert"}, filepath.Ext(path)) {
-			list = append(list, n.certificate(path, "", "make it anew and put it there, then sudo systemctl reload nginx")...)
+		if slices.Contains([]string{".crt", ".pem", ".cert"}, filepath.Ext(host)) {
+			list = append(list, filepath.Join(sslDir, filepath.Base(host)))
 		}
 	}
-	lnd := n.Layout.Data("lnd/tls.cert")
-	return append(list, n.certificate(lnd, "lnd", "archy stop lnd; sudo rm "+lnd+" "+n.Layout.Data("lnd/tls.key")+"; archy start lnd: lnd makes new ones")...)
+	return append(list, lndCertificate(l))
+}
+
+func lndCertificate(l node.Layout) string { return l.Data("lnd/tls.cert") }
+
+// ReadCertificate gives the first certificate of a file; nil for a file that is absent, that this user may not read, or that holds a key.
+func ReadCertificate(l node.Layout, path string) (*x509.Certificate, error) {
+	text, err := os.ReadFile(l.Host(path))
+	if err != nil {
+		return nil, nil
+	}
+	block, _ := pem.Decode(text)
+	switch {
+	case block != nil && block.Type == "CERTIFICATE":
+		return x509.ParseCertificate(block.Bytes)
+	case strings.Contains(string(text), "PRIVATE KEY"):
+		return nil, nil
+	}
+	return nil, errNotCertificate
+}
+
+func certificates(_ context.Context, n *Node) []Finding {
+	var list []Finding
+	for _, path := range CertificateFiles(n.Layout) {
+		name, mend := "", "make it anew and put it there, then sudo systemctl reload nginx"
+		if path == lndCertificate(n.Layout) {
+			name, mend = "lnd", "archy stop lnd; sudo rm "+path+" "+n.Layout.Data("lnd/tls.key")+"; archy start lnd: lnd makes new ones"
+		}
+		list = append(list, n.certificate(path, name, mend)...)
+	}
+	return list
 }
 
 func (n *Node) certificate(path, name, mend string) []Finding {
-	text, err := os.ReadFile(n.Layout.Host(path))
-	if err != nil {
-		return nil
-	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "CERTIFICATE" {
-		if strings.Contains(string(text), "PRIVATE KEY") {
-			return nil
-		}
-		return []Finding{failure(path, "it is no certificate").by("%s", mend)}
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
+	cert, err := ReadCertificate(n.Layout, path)
+	switch {
+	case err != nil:
 		return []Finding{failure(path, "%v", err).by("%s", mend)}
+	case cert == nil:
+		return nil
 	}
 	var list []Finding
 	switch left := cert.NotAfter.Sub(n.Now()); {

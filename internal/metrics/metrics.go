@@ -4,6 +4,7 @@ package metrics
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,8 @@ type Pass struct {
 	Result *reconcile.Result
 	// DiskFree and DiskSize are of the data directory, in bytes; 0 is not known.
 	DiskFree, DiskSize int64
+	// Certificates are the ends of those that could be read, by file.
+	Certificates map[string]time.Time
 }
 
 // family is one metric with its samples.
@@ -71,6 +74,7 @@ func (p Pass) Text() string {
 		list = append(list, one("archy_data_free_bytes", "Free space of the data directory.", float64(p.DiskFree)),
 			one("archy_data_size_bytes", "Size of the file system of the data directory.", float64(p.DiskSize)))
 	}
+	list = append(list, certificates(p.Certificates))
 	if p.Result != nil {
 		list = append(list, podmanState(*p.Result), classes(p.Result.Summary))
 		list = append(list, apps(p.Result.Apps)...)
@@ -82,6 +86,14 @@ func (p Pass) Text() string {
 		}
 	}
 	return b.String()
+}
+
+func certificates(ends map[string]time.Time) *family {
+	f := gauge("archy_certificate_expires_seconds", "When a certificate ends, as a Unix time.")
+	for _, file := range slices.Sorted(maps.Keys(ends)) {
+		f.add(labels{{"file", file}}, seconds(ends[file]))
+	}
+	return f
 }
 
 func podmanState(r reconcile.Result) *family {
