@@ -23,6 +23,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/state"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // firstBootOptions are the flags of first-boot.
@@ -167,7 +168,7 @@ func (e *env) host() *firstboot.Host {
 	return &firstboot.Host{
 		Layout: e.Layout, Config: e.Config, User: e.User, State: e.State, Secrets: e.secrets(), Runner: command.Exec{},
 		Engine: podman.New(e.Layout.Host(e.Layout.PodmanSocket())), Contexts: e.buildContext, DataPresent: e.dataPresent,
-		Reserve: state.ReserveSize, WantUID: 1000, Now: time.Now, Pause: pause, NewID: newUUID,
+		Reserve: state.ReserveSize, WantUID: 1000, Now: time.Now, Pause: func(ctx context.Context, d time.Duration) bool { return wait.For(ctx, d) == nil }, NewID: newUUID,
 	}
 }
 

@@ -187,14 +187,3 @@ func patience(op reconcile.Operation) time.Duration {
 	}
 	return d
 }
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}

@@ -14,6 +14,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/internal/state"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // Session is the node, connected to its podman and its user manager.
@@ -107,7 +108,7 @@ func (s *Stage) Run(ctx context.Context, job firstboot.AppsJob, report func(firs
 // open connects, once more after a pause: at the first boot of a machine the user's session may be a moment late.
 func (s *Stage) open(ctx context.Context, job firstboot.AppsJob, report func(firstboot.Event)) (*run, error) {
 	session, err := s.Open(ctx)
-	if err != nil && sleep(ctx, s.Pause) {
+	if err != nil && wait.For(ctx, s.Pause) == nil {
 		session, err = s.Open(ctx)
 	}
 	if err != nil {
@@ -160,7 +161,7 @@ func (r *run) pass(report func(reconcile.Event)) *reconcile.Pass {
 
 func (s *Stage) networks(ctx context.Context, r *run) error {
 	err := r.pass(nil).MakeBridges(ctx)
-	if err != nil && sleep(ctx, s.Pause) {
+	if err != nil && wait.For(ctx, s.Pause) == nil {
 		err = r.pass(nil).MakeBridges(ctx)
 	}
 	return err
@@ -245,15 +246,4 @@ func (r *run) post(ctx context.Context) (string, error) {
 		}
 	}
 	return "", err
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // Attempts is how often one source is asked.
@@ -35,7 +36,7 @@ func (f *Fetcher) pull(ctx context.Context, ref string, tls podman.TLS, w Wanted
 		}
 		pause := pauses[min(attempt, len(pauses))-1]
 		w.say(fmt.Sprintf("attempt %d of %d failed, next in %s: %v", attempt, Attempts, pause, err))
-		if !sleep(ctx, pause) {
+		if wait.For(ctx, pause) != nil {
 			return ctx.Err()
 		}
 	}
@@ -70,16 +71,4 @@ func Transient(err error) bool {
 		}
 	}
 	return !lookup.MatchString(text)
-}
-
-// sleep waits, or says false when the context ends.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

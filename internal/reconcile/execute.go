@@ -573,15 +573,3 @@ func (r *run) removeContainer(ctx context.Context, c *change, op Operation) erro
 	c.record.OldContainers = kept
 	return r.Records.WriteRecord(c.record)
 }
-
-// sleep waits, or says false when the context ends.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}

@@ -8,6 +8,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/state"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // forget writes down that the owner removed the app. From here on every pass goes on with the removal.
@@ -92,7 +93,7 @@ func (r *run) awaitNeed(ctx context.Context, d *App, condition string) (ok bool,
 		if ok || r.Options.Await == 0 || !r.Now().Before(deadline) || !r.onItsWay(ctx, d) {
 			return ok, st
 		}
-		if !sleep(r.ending, max(r.timing.Poll, time.Millisecond)) {
+		if wait.For(r.ending, max(r.timing.Poll, time.Millisecond)) != nil {
 			return false, st
 		}
 	}

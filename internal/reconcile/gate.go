@@ -9,6 +9,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/state"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // outcome is how a gate ended: reached, or dead with the reason, or neither when the limit came first.
@@ -50,7 +51,7 @@ func (r *run) gate(ctx context.Context, c *change, g Gate, window time.Duration)
 		case r.Now().After(deadline):
 			return outcome{}
 		}
-		if !sleep(r.ending, r.timing.Poll) {
+		if wait.For(r.ending, r.timing.Poll) != nil {
 			return outcome{err: r.ending.Err()}
 		}
 	}

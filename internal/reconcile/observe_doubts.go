@@ -20,6 +20,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // doubts looks closer at every app that is not simply as it should be. A node where all is well costs nothing here.
@@ -61,7 +62,7 @@ func (ob *observation) settled(a *App) bool {
 // deadProcesses, row 5: the pid is looked up twice, two seconds apart. Any doubt means alive.
 func (ob *observation) deadProcesses(ctx context.Context) {
 	gone := ob.withoutProcess(ob.w.Apps)
-	if len(gone) == 0 || !sleep(ctx, 2*time.Second) {
+	if len(gone) == 0 || wait.For(ctx, 2*time.Second) != nil {
 		return
 	}
 	for _, a := range ob.withoutProcess(gone) {
@@ -136,7 +137,7 @@ func (ob *observation) lostTrack(ctx context.Context, a *App) {
 		name = a.C.Name
 	}
 	pid := ob.conmon(name)
-	if pid == 0 || activating(a) || !sleep(ctx, 2*time.Second) {
+	if pid == 0 || activating(a) || wait.For(ctx, 2*time.Second) != nil {
 		return
 	}
 	ob.conmons = nil
@@ -166,7 +167,7 @@ func (a *App) ended() bool {
 // staleNames are the containers that the name server answers for and podman does not list, looked at twice.
 func (ob *observation) staleNames(ctx context.Context) {
 	stale := heal.StaleNames(ob.Layout, idsOf(ob.containers))
-	if len(stale) == 0 || !sleep(ctx, 2*time.Second) {
+	if len(stale) == 0 || wait.For(ctx, 2*time.Second) != nil {
 		return
 	}
 	list, err := ob.Engine.List(ctx)

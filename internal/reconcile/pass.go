@@ -10,6 +10,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/state"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // PassLocks are the locks of a pass.
@@ -120,7 +121,7 @@ const transitLooks = 33
 func (p *Pass) observe(ctx context.Context, o Options) (*World, error) {
 	w, err := p.Observer.Observe(ctx)
 	for range transitLooks {
-		if err != nil || o.CheckOnly || !slices.ContainsFunc(w.Apps, (*App).inTransit) || !sleep(ctx, o.Timing.orDefault().Poll) {
+		if err != nil || o.CheckOnly || !slices.ContainsFunc(w.Apps, (*App).inTransit) || wait.For(ctx, o.Timing.orDefault().Poll) != nil {
 			break
 		}
 		w, err = p.Observer.Observe(ctx)

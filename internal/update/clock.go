@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // SystemClock is this machine's.
@@ -26,14 +28,7 @@ func (SystemClock) Monotonic() time.Duration {
 
 // Sleep implements Clock.
 func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return wait.For(ctx, d)
 }
 
 // SystemBootID is the id of this boot (random(4)).

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/stage"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // BitcoinName is the wallet that archy makes.
@@ -67,7 +68,7 @@ func (b Bitcoin) loaded(ctx context.Context) (names []string, err error) {
 		if !errors.Is(err, stage.ErrRPCSilent) && !hasCode(err, stage.RPCWarmingUp) {
 			return names, err
 		}
-		if pause(limited, bitcoinPause) != nil {
+		if wait.For(limited, bitcoinPause) != nil {
 			return nil, notReady("bitcoin", err)
 		}
 	}

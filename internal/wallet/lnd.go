@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // The states of LND (lnrpc/stateservice.proto).
@@ -74,7 +75,7 @@ func (l LND) Ensure(ctx context.Context) (Report, error) {
 		if limited.Err() == nil {
 			o.why = err
 		}
-		over := pause(limited, l.Pause) != nil
+		over := wait.For(limited, l.Pause) != nil
 		switch {
 		case ctx.Err() != nil:
 			return o.report, ctx.Err()

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 )
@@ -38,18 +37,6 @@ var ErrNoWallet = errors.New("lnd has no wallet, and lnd.auto_init_wallet is fal
 type HumanError struct{ Code, Text, Hint string }
 
 func (e *HumanError) Error() string { return e.Text }
-
-// pause waits, or ends early with the context.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
 
 // notReady keeps the last reason of an app that could not be asked.
 func notReady(app string, why error) error {

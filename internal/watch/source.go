@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // Source tells what happens until ctx ends or it cannot go on. It calls listening when nothing is missed any more, and
@@ -49,7 +51,7 @@ func (l *Loop) keepRunning(ctx context.Context, s Source, b *bell, first func())
 			l.logf("%s: %v; looking each %s until it listens again", s.Name, errors.Join(err), l.Pace.Interval)
 		}
 		silent = true
-		if !sleep(ctx, pause) {
+		if wait.For(ctx, pause) != nil {
 			return
 		}
 		pause = min(2*pause, lastPause)
@@ -59,17 +61,6 @@ func (l *Loop) keepRunning(ctx context.Context, s Source, b *bell, first func())
 func (l *Loop) logf(format string, args ...any) {
 	if l.Log != nil {
 		l.Log(format, args...)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }
 

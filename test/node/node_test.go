@@ -271,8 +271,10 @@ func TestLAN(t *testing.T) {
 
 func TestTwoNodesDoNotMeet(t *testing.T) {
 	one, two := node.UpT(t, node.Options{}), node.UpT(t, node.Options{})
-	database(t, one)
-	database(t, two)
+	for _, n := range []*node.Node{one, two} {
+		database(t, n)
+		eventually(t, "the database has begun", func() bool { return health(n, "db") == "healthy" })
+	}
 	if kept(t, one, "born") == kept(t, two, "born") {
 		t.Error("they share a disk")
 	}

@@ -2,9 +2,7 @@ package heal
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"time"
 )
 
 // climb is one way up the ladder.
@@ -176,14 +174,4 @@ func (c *climb) stopOrder() []Process {
 		return y - x
 	})
 	return list
-}
-
-// pause waits between two looks.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("ended while waiting: %w", ctx.Err())
-	case <-time.After(d):
-		return nil
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // sqliteMagic is how every SQLite 3 file begins.
@@ -135,10 +136,8 @@ func (l *look) facts(ctx context.Context) []Finding {
 	if len(first) == 0 {
 		return l.gone
 	}
-	select {
-	case <-ctx.Done():
+	if wait.For(ctx, l.limits.Again) != nil {
 		return l.gone
-	case <-time.After(l.limits.Again):
 	}
 	text, finding := l.podman(ctx, "ps", "--all", "--no-trunc", "--format", listFormat)
 	if finding != nil {

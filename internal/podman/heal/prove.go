@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // probeName is the throw-away container's.
@@ -38,7 +39,7 @@ func (c *climb) startProbe(ctx context.Context, image string) error {
 	if err != nil {
 		return err
 	}
-	if err := pause(ctx, 500*time.Millisecond); err != nil {
+	if err := wait.For(ctx, 500*time.Millisecond); err != nil {
 		return err
 	}
 	res, err := c.Runner.Run(ctx, command.Cmd{Argv: []string{"podman", "inspect", "--format", "{{.State.Running}}", probeName}, Limit: quick})

@@ -17,6 +17,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 // Limits of what a rung runs.
@@ -82,7 +83,7 @@ func (c *climb) run(ctx context.Context, limit time.Duration, argv ...string) er
 // wait, rung 0: time heals what is only slow. It ends with the first answer.
 func (c *climb) wait(ctx context.Context) error {
 	for _, d := range c.limits.Waits {
-		if err := pause(ctx, d); err != nil {
+		if err := wait.For(ctx, d); err != nil {
 			return err
 		}
 		if c.Check(ctx).State.Fine() {
@@ -103,7 +104,7 @@ func (c *climb) startManager(ctx context.Context) error {
 		if knock(c.host(c.Layout.UserBus()), c.limits.Ping) == nil {
 			return nil
 		}
-		if err := pause(ctx, 300*time.Millisecond); err != nil {
+		if err := wait.For(ctx, 300*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -317,7 +318,7 @@ func (c *climb) endPayload(ctx context.Context, p Process, grace time.Duration) 
 		if !c.lives(p) {
 			return nil
 		}
-		if err := pause(ctx, 300*time.Millisecond); err != nil {
+		if err := wait.For(ctx, 300*time.Millisecond); err != nil {
 			return err
 		}
 	}
