@@ -131,6 +131,11 @@ node-test: ## tests on a real Debian 13 node: systemd, rootless podman, a regist
 demo: build ## watch a node come up, get broken and repair itself (as root)
 	go run ./test/node/cmd/demo
 
+.PHONY: vm
+vm: ## the node as a virtual machine: limits, kills for memory, writes that a power cut loses (as root, slow; installs QEMU)
+	@$(MAKE) --no-print-directory tools TOOLS='qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils'
+	go test -count=1 -v -timeout 40m -tags=$(TAGS),vm ./test/node/vm
+
 .PHONY: chaos
 chaos: ## strike nodes with all apps in eight ways, 20 rounds each (as root, hours; CHAOS='-scenario 2 -rounds 3 -group ten')
 	go build -trimpath -tags=$(TAGS),failpoints -ldflags '$(LDFLAGS)' -o bin/archy-failpoints ./cmd/archy

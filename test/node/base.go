@@ -39,7 +39,7 @@ func Base(ctx context.Context, progress io.Writer) (string, error) {
 		return "", err
 	}
 	base := filepath.Join(cache, "base-"+baseKey())
-	err = once(base, func(tmp string) error { return buildBase(ctx, tmp, progress) })
+	err = Once(base, func(tmp string) error { return buildBase(ctx, tmp, progress) })
 	if err != nil {
 		return "", fmt.Errorf("node base: %w", err)
 	}

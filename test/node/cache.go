@@ -22,9 +22,9 @@ func CacheDir() (string, error) {
 	return filepath.Join(dir, "archy-test"), nil
 }
 
-// once makes target with build, unless it is there already. Processes that ask at the same time wait for one of
+// Once makes target with build, unless it is there already. Processes that ask at the same time wait for one of
 // them: target appears complete or not at all.
-func once(target string, build func(tmp string) error) error {
+func Once(target string, build func(tmp string) error) error {
 	if _, err := os.Stat(target); err == nil {
 		return nil
 	}

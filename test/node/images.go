@@ -88,7 +88,7 @@ func buildStandin(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	target := filepath.Join(cache, "standin-"+key)
-	err = once(target, func(tmp string) error { return compileStandin(ctx, tmp) })
+	err = Once(target, func(tmp string) error { return compileStandin(ctx, tmp) })
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func buildLND(ctx context.Context) (dir string, err error) {
 	}
 	sum := sha256.Sum256([]byte(lndModule + strings.Join(lndPrograms, " ") + runtime.Version() + runtime.GOARCH))
 	dir = filepath.Join(cache, "lnd-"+hex.EncodeToString(sum[:])[:16])
-	return dir, once(dir, func(tmp string) error { return compileLND(ctx, tmp) })
+	return dir, Once(dir, func(tmp string) error { return compileLND(ctx, tmp) })
 }
 
 func compileLND(ctx context.Context, dir string) error {
