@@ -28,6 +28,8 @@ type App struct {
 	Secrets []string
 	// SecretFiles are the files that they are made of; Rotatable are those whose value is in nobody's data and that are no hash.
 	SecretFiles, Rotatable []string
+	// turn is its place in the order of starts, from 1.
+	turn int
 	// needs are the apps of the group that it stands on or whose address it keeps.
 	needs []string
 }
@@ -53,7 +55,9 @@ func NewFleet(group string) (Fleet, error) {
 	var fleet Fleet
 	for _, id := range set.Order() {
 		if in(id) {
-			fleet = append(fleet, newApp(set, id, in))
+			a := newApp(set, id, in)
+			a.turn = len(fleet) + 1
+			fleet = append(fleet, a)
 		}
 	}
 	return fleet, nil

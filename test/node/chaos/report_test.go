@@ -134,3 +134,27 @@ func TestRoundsRepeat(t *testing.T) {
 		t.Error("every round strikes the same apps")
 	}
 }
+
+// test that all apps are struck equally often, by each fault
+func TestStrikesAreEven(t *testing.T) {
+	f, err := NewFleet("all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	struck := map[string]int{}
+	faults := len(containerKilled.Faults)
+	for number := 1; number <= faults*len(f); number++ {
+		r := newRound(&Rig{Fleet: f}, containerKilled, number, 1, "")
+		for _, a := range r.Few(f) {
+			struck[a.ID+" by "+r.Fault.Name]++
+		}
+	}
+	if len(struck) != faults*len(f) {
+		t.Errorf("%d of %d pairs of app and fault", len(struck), faults*len(f))
+	}
+	for pair, n := range struck {
+		if n != few {
+			t.Errorf("%s: %d times, want %d", pair, n, few)
+		}
+	}
+}

@@ -19,6 +19,7 @@ type Round struct {
 	Scenario Scenario
 	Fault    Fault
 	Number   int
+	seed     uint64
 	rand     *rand.Rand
 	only     string
 
@@ -43,7 +44,7 @@ type Exit struct {
 
 func newRound(rig *Rig, s Scenario, number int, seed uint64, only string) *Round {
 	return &Round{
-		Rig: rig, Scenario: s, Fault: s.Faults[(number-1)%len(s.Faults)], Number: number, only: only,
+		Rig: rig, Scenario: s, Fault: s.Faults[(number-1)%len(s.Faults)], Number: number, seed: seed, only: only,
 		rand:  rand.New(rand.NewPCG(seed, uint64(s.Number)<<32|uint64(number))),
 		times: map[string]time.Duration{}, secretsChange: map[string]bool{},
 	}
@@ -191,10 +192,23 @@ func (r *Round) Some(from []App) []App {
 const few = 3
 
 // Few picks at most three of these apps.
-func (r *Round) Few(from []App) []App {
-	some := slices.Clone(r.Some(from))
-	r.rand.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
-	return some[:min(few, len(some))]
+func (r *Round) Few(from []App) []App { return r.next(from, few) }
+
+// next picks n of these apps, or the one that is struck alone. A fault goes through them in an order that the seed alone decides, so that all
+// apps are struck equally often; each fault begins elsewhere.
+func (r *Round) next(from []App, n int) []App {
+	if i := slices.IndexFunc(from, func(a App) bool { return a.ID == r.only }); i >= 0 {
+		return from[i : i+1]
+	}
+	order := slices.Clone(from)
+	rand.New(rand.NewPCG(r.seed, 0)).Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	faults := len(r.Scenario.Faults)
+	at := n * ((r.Number-1)/faults + (r.Number-1)%faults*len(order)/faults/n)
+	var out []App
+	for i := range min(n, len(order)) {
+		out = append(out, order[(at+i)%len(order)])
+	}
+	return out
 }
 
 func lastLines(text string, n int) string {

@@ -116,7 +116,7 @@ func killedUpgrade(ctx context.Context, r *Round) error {
 // killedMigrate makes the container of an app one that a script has made, with the same image, mounts and ports.
 func killedMigrate(ctx context.Context, r *Round) error {
 	leaves := r.leaves(func(a App) bool { return len(a.SecretFiles) == 0 })
-	a := leaves[r.rand.IntN(len(leaves))]
+	a := r.next(leaves, 1)[0]
 	r.Hit(a)
 	args, err := r.createCommand(ctx, a)
 	if err != nil {
@@ -157,16 +157,11 @@ func (r *Round) createCommand(ctx context.Context, a App) ([]string, error) {
 
 // leaves are the apps that nobody needs, with an image that only they have.
 func (r *Round) leaves(ok func(App) bool) []App {
-	all := r.having(func(a App) bool {
+	return r.having(func(a App) bool {
 		return a.Image != "" && a.Image != strangerImage && len(r.Fleet.Downstream(a)) == 1 && ok(a)
 	})
-	if only := slices.DeleteFunc(slices.Clone(all), func(a App) bool { return a.ID != r.only }); len(only) > 0 {
-		return only
-	}
-	return all
 }
 
 func (r *Round) leaf() App {
-	leaves := r.leaves(func(App) bool { return true })
-	return leaves[r.rand.IntN(len(leaves))]
+	return r.next(r.leaves(func(App) bool { return true }), 1)[0]
 }

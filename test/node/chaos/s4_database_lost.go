@@ -12,7 +12,7 @@ import (
 
 // databaseLost: podman's database is gone or unreadable while containers run. They go on serving until each moves over, once.
 var databaseLost = Scenario{
-	Number: 4, Name: "database-lost", Whole: true, Timer: true, Heals: true, Limit: always(300 * time.Second),
+	Number: 4, Name: "database-lost", Whole: true, Timer: true, Heals: true, Limit: moveOverLimit,
 	Faults: []Fault{
 		{"removed", loseDatabase("rm -f $DB $DB-wal $DB-shm")},
 		{"4 KiB of zeros in it", loseDatabase("dd if=/dev/zero of=$DB bs=4096 count=1 conv=notrunc status=none")},
@@ -21,6 +21,10 @@ var databaseLost = Scenario{
 		{"zeros, with a stranger that runs", loseDatabaseBesideStranger},
 	},
 }
+
+// moveOverLimit: a minute until it is seen, then a minute for each app whose turn comes before and for the app itself. The contract adds the
+// time that each needs to stop; the stand-ins stop at once.
+func moveOverLimit(a App) time.Duration { return time.Duration(1+a.turn) * time.Minute }
 
 const database = dataDir + "/containers/storage/db.sql"
 

@@ -2,12 +2,11 @@ package chaos
 
 import (
 	"context"
-	"time"
 )
 
 // runtimeWiped: what podman keeps in the runtime directory is gone while containers run.
 var runtimeWiped = Scenario{
-	Number: 5, Name: "runtime-wiped", Whole: true, Timer: true, Heals: true, Limit: always(300 * time.Second),
+	Number: 5, Name: "runtime-wiped", Whole: true, Timer: true, Heals: true, Limit: moveOverLimit,
 	Faults: []Fault{
 		{"containers and libpod", wipe("containers/* libpod/*")},
 		{"podman too", wipe("containers/* libpod/* podman")},
