@@ -26,6 +26,8 @@ type Pass struct {
 	Result *reconcile.Result
 	// DiskFree and DiskSize are of the data directory, in bytes; 0 is not known.
 	DiskFree, DiskSize int64
+	// Goroutines are those of the process that made the pass; 0 is not known. In a watch they must not grow.
+	Goroutines int
 	// Certificates are the ends of those that could be read, by file.
 	Certificates map[string]time.Time
 }
@@ -73,6 +75,9 @@ func (p Pass) Text() string {
 	if p.DiskSize > 0 {
 		list = append(list, one("archy_data_free_bytes", "Free space of the data directory.", float64(p.DiskFree)),
 			one("archy_data_size_bytes", "Size of the file system of the data directory.", float64(p.DiskSize)))
+	}
+	if p.Goroutines > 0 {
+		list = append(list, one("archy_goroutines", "Goroutines of the process that made the last pass.", float64(p.Goroutines)))
 	}
 	list = append(list, certificates(p.Certificates))
 	if p.Result != nil {

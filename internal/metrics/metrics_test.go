@@ -23,7 +23,7 @@ func pass() Pass {
 				Running: true, Health: podman.HealthHealthy, Since: noon},
 			{App: "web", Desired: reconcile.WantStopped, Class: reconcile.ClassWaiting, State: "starting", Running: true, Health: podman.HealthStarting, Stage: "needs wallet"},
 		}}
-	return Pass{Version: `0.1"\x`, At: noon, Duration: 1500 * time.Millisecond, ExitCode: 3, Result: r, DiskFree: 5 << 30, DiskSize: 100 << 30,
+	return Pass{Version: `0.1"\x`, At: noon, Duration: 1500 * time.Millisecond, ExitCode: 3, Result: r, DiskFree: 5 << 30, DiskSize: 100 << 30, Goroutines: 12,
 		Certificates: map[string]time.Time{"/d/lnd/tls.cert": noon.Add(time.Hour)}}
 }
 
@@ -35,7 +35,7 @@ func TestText(t *testing.T) {
 		`archy_app_wanted{app="lnd"} 1`, `archy_app_up{app="lnd"} 0`, `archy_app_breaker_open{app="lnd"} 1`, `archy_app_recent_failures{app="lnd"} 5`,
 		`archy_app_healthy{app="bitcoin-knots"} 1`, `archy_app_healthy{app="web"} 0`, `archy_app_wanted{app="web"} 0`,
 		`archy_app_stage{app="bitcoin-knots",stage="syncing"} 1`, `archy_app_sync_percent{app="bitcoin-knots"} 43.1`, `archy_app_stage{app="web",stage="needs wallet"} 1`,
-		`archy_app_class{app="lnd",class="failed"} 1`, `archy_app_start_time_seconds{app="bitcoin-knots"} 1768046400`, "archy_data_free_bytes 5368709120",
+		`archy_app_class{app="lnd",class="failed"} 1`, `archy_app_start_time_seconds{app="bitcoin-knots"} 1768046400`, "archy_data_free_bytes 5368709120", "archy_goroutines 12",
 		`archy_certificate_expires_seconds{file="/d/lnd/tls.cert"} 1768050000`,
 	} {
 		if !strings.Contains(text, "\n"+want+"\n") {

@@ -1,6 +1,6 @@
 // Command soak measures by hand what it costs to keep a node right: the processor time of a node with ten apps that nobody
-// looks after, of one with the timer, of one with bench/reference.sh by a timer, and of one with reconcile --watch under
-// faults, whose memory and descriptors are compared at its start and its end. As root, at the top of the repository:
+// looks after, of one with the timer, of one with bench/reference.sh by a timer, and of one with reconcile --watch, at rest and under
+// random faults; and what the watch holds, at its start and as the time goes by. As root, at the top of the repository:
 //
 //	go run ./test/node/cmd/soak -for 1h
 package main
@@ -10,9 +10,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,12 +27,13 @@ import (
 const service = "archy-reconcile.service"
 
 func main() {
-	whole := flag.Duration("for", time.Hour, "how long: a sixth nothing, a sixth the timer, a sixth the reference, half the watch")
-	every := flag.Duration("fault", time.Minute, "a container is removed this often while it watches")
+	whole := flag.Duration("for", time.Hour, "how long the watch is struck; nothing, the timer, the reference and the watch at rest get a sixth of it each")
+	every := flag.Duration("fault", time.Minute, "a fault strikes this often")
+	seed := flag.Uint64("seed", uint64(time.Now().Unix()), "what the faults come from")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *whole, *every); err != nil {
+	if err := run(ctx, *whole, *every, *seed); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		stop()
 		os.Exit(1)
@@ -40,19 +43,21 @@ func main() {
 // soak is one node that is measured.
 type soak struct {
 	*node.Node
-	ctx context.Context
+	ctx  context.Context
+	rand *rand.Rand
 }
 
-func run(ctx context.Context, whole, every time.Duration) error {
+func run(ctx context.Context, whole, every time.Duration, seed uint64) error {
 	n, err := node.Up(ctx, node.Options{Apps: node.Ten()})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = n.Remove() }()
-	s := soak{n, ctx}
+	s := soak{n, ctx, rand.New(rand.NewPCG(seed, 0))}
 	if err := s.prepare(); err != nil {
 		return err
 	}
+	fmt.Println("seed", seed)
 	fmt.Println("| form | whole node, s/h | passes/h |\n|---|---|---|")
 	for _, phase := range []struct {
 		name  string
@@ -74,7 +79,7 @@ func run(ctx context.Context, whole, every time.Duration) error {
 			return err
 		}
 	}
-	return s.watch(whole/2, every)
+	return s.watch(whole, every)
 }
 
 // sh runs a script as root.
@@ -183,49 +188,87 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// watch runs the watch, a third of the time without faults.
+// watch runs the watch, first without faults.
 func (s soak) watch(d, every time.Duration) error {
-	const dropIn = "[Service]\nType=notify\nExecStart=\nExecStart=/usr/local/bin/archy reconcile --watch\nWatchdogSec=2min\n"
+	const dropIn = "[Service]\nType=notify\nExecStart=\nExecStart=/usr/local/bin/archy reconcile --watch --metrics " + figures + "\nWatchdogSec=2min\n"
 	if err := errors.Join(s.WriteFile("/etc/systemd/system/"+service+".d/watch.conf", []byte(dropIn), 0o644),
 		s.sh("systemctl daemon-reload; systemctl start "+service)); err != nil {
 		return err
 	}
-	sleep(s.ctx, 5*time.Second)
-	start := s.process()
-	if err := s.measure("watch, 30 s", d/3, nil); err != nil {
+	sleep(s.ctx, time.Minute)
+	held := []string{"| after | descriptors | threads | resident, KiB | goroutines | processor time, ms | process |", "|---|---|---|---|---|---|---|", s.holds("1 min")}
+	if err := s.measure("watch, 30 s", d/6, nil); err != nil {
 		return err
 	}
-	faults, mended := 0, 0
-	err := s.measure("watch, 30 s, a fault each "+every.String(), d-d/3, func() {
-		for end := time.Now().Add(d - d/3); time.Now().Before(end) && s.ctx.Err() == nil; {
+	held = append(held, s.holds("the rest"))
+	var not []string
+	faults, longest := 0, time.Duration(0)
+	err := s.measure("watch, 30 s, a fault each "+every.String(), d, func() {
+		began, quarter := time.Now(), d/4
+		for n := time.Duration(1); time.Since(began) < d && s.ctx.Err() == nil; {
 			next := time.Now().Add(every)
 			faults++
-			if s.fault() {
-				mended++
+			name, took, mended := s.fault()
+			longest = max(longest, took)
+			if !mended {
+				not = append(not, name)
 			}
-			sleep(s.ctx, max(0, min(time.Until(next), time.Until(end))))
+			sleep(s.ctx, time.Until(next))
+			if time.Since(began) >= n*quarter {
+				held = append(held, s.holds(fmt.Sprintf("%s of faults", n*quarter)))
+				n++
+			}
 		}
 	})
-	fmt.Printf("\n%d faults, %d mended within a minute\n\nat the start: %s\nat the end: %s\n", faults, mended, start, s.process())
+	fmt.Printf("\n%d faults; mended within %.0f s; not mended within %s: %d %s\n\n%s\n", faults, longest.Seconds(), patience, len(not), strings.Join(not, ", "), strings.Join(held, "\n"))
 	return err
 }
 
-// fault removes a container and waits for another one.
-func (s soak) fault() bool {
-	const id = "podman ps --no-trunc --filter name=^filebrowser$ --format '{{.ID}}'"
-	old := strings.TrimSpace(s.User(s.ctx, "sh", "-c", id).Stdout)
-	s.User(s.ctx, "podman", "rm", "-f", "-t", "0", "filebrowser")
-	for end := time.Now().Add(time.Minute); time.Now().Before(end) && s.ctx.Err() == nil; sleep(s.ctx, time.Second) {
-		if now := strings.TrimSpace(s.User(s.ctx, "sh", "-c", id).Stdout); now != "" && now != old {
-			return true
-		}
-	}
-	return false
+// figures is where the watch writes what it says of itself.
+const figures = "/var/lib/archipelago/archy.prom"
+
+// patience is how long the watch has to mend a fault.
+const patience = 2 * time.Minute
+
+// faults are scripts with an app's container as $1. Each leaves a node that is not as desired.
+var faults = []struct{ name, script string }{
+	{"container removed", "podman rm -f -t 0 $1"},
+	{"payload killed", "podman kill -s KILL $1"},
+	{"unit stopped", "systemctl --user stop $1"},
+	{"unit deleted", "rm ~/.config/containers/systemd/$1.container"},
+	{"unit edited", "sed -i s/^RestartSec=10/RestartSec=9/ ~/.config/containers/systemd/$1.container"},
+	{"unit and container gone", "rm ~/.config/containers/systemd/$1.container; systemctl --user stop $1"},
+	{"podman's service killed", "pkill -KILL -f 'podman.* system service' || true"},
 }
 
-// process says what the watch holds.
-func (s soak) process() string {
+// fault strikes one app and waits until its unit is what it was and its container runs.
+func (s soak) fault() (name string, took time.Duration, mended bool) {
+	kind := faults[s.rand.IntN(len(faults))]
+	apps := s.containers()
+	if len(apps) == 0 {
+		return kind.name + " on a node without containers", 0, false
+	}
+	app := apps[s.rand.IntN(len(apps))]
+	const right = `cmp -s "/var/tmp/$1.container" ~/.config/containers/systemd/$1.container && podman ps --format '{{.Names}}' | grep -qx "$1"`
+	s.User(s.ctx, "sh", "-c", "cp ~/.config/containers/systemd/$1.container /var/tmp; "+kind.script, "sh", app)
+	began := time.Now()
+	for time.Since(began) < patience && s.ctx.Err() == nil {
+		if s.User(s.ctx, "sh", "-c", right, "sh", app).Code == 0 {
+			return kind.name + " of " + app, time.Since(began), true
+		}
+		sleep(s.ctx, time.Second)
+	}
+	return kind.name + " of " + app, time.Since(began), false
+}
+
+// containers are the node's, by name.
+func (s soak) containers() []string {
+	return slices.Sorted(slices.Values(strings.Fields(s.User(s.ctx, "podman", "ps", "--format", "{{.Names}}").Stdout)))
+}
+
+// holds says in a line of a table what the watch holds.
+func (s soak) holds(after string) string {
 	res := s.Root(s.ctx, "sh", "-c", `p=$(systemctl show --property=MainPID --value archy-reconcile.service)
-echo "$(ls /proc/$p/fd | wc -l) descriptors, $(awk '/^VmRSS/ {print $2 " KiB resident,"} /^Threads/ {print $2 " threads"}' /proc/$p/status | tr '\n' ' ')$(($(systemctl show --property=CPUUsageNSec --value archy-reconcile.service) / 1000000)) ms of processor time, pid $p"`)
-	return strings.TrimSpace(res.Stdout)
+echo "| $(ls /proc/$p/fd | wc -l) | $(awk '/^Threads/ {print $2}' /proc/$p/status) | $(awk '/^VmRSS/ {print $2}' /proc/$p/status) | $(awk '/^archy_goroutines/ {print $2}' `+figures+`) | $(($(systemctl show --property=CPUUsageNSec --value archy-reconcile.service) / 1000000)) | $p |"`)
+	return "| " + after + " " + strings.TrimSpace(res.Stdout)
 }
