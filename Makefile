@@ -22,10 +22,12 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 
 # Packages whose tests boot nodes. Those of PATIENT mostly wait, one node at a time: two of them run side by side.
-PATIENT := doctor|heal|images|iso|update|verbs|watch|chaos
+PATIENT := doctor|heal|images|iso|update|verbs|watch|chaos|vm
 NODE_PKGS = $$(go list ./... | grep '/test/' | grep -v -E '/test/node/($(PATIENT))$$')
 PATIENT_PKGS = $$(go list ./... | grep -E '/test/node/($(PATIENT))$$')
 UNIT_PKGS = $$(go list ./... | grep -v '/test/')
+# With a C compiler the race detector runs RACE_PKGS, and make test does not run them twice.
+QUICK_PKGS = $$(go list ./... | grep -v '/test/' | { if command -v gcc >/dev/null; then grep -vxF "$$(CGO_ENABLED=1 go list $(RACE_PKGS))"; else cat; fi; })
 # Packages with goroutines of their own.
 RACE_PKGS := ./internal/state ./internal/podman/... ./internal/systemd/... ./internal/reconcile ./internal/secrets ./internal/manifest ./internal/images ./internal/wallet ./internal/applog ./internal/update ./internal/watch
 
@@ -36,11 +38,12 @@ build: ## build bin/archy
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/archy ./cmd/archy
 
 .PHONY: test
-test: tools lint unit race node-test ## all checks and all tests
+test: tools lint quick race node-test ## all checks and all tests
 	@echo "== all passed"
 
 # What the tests run beside Go, and the Debian package it comes in. The node's base brings its own.
-TOOLS := gcc:gcc nginx:nginx-light debootstrap:debootstrap nsenter:util-linux bsdtar:libarchive-tools python3:python3 lintian:lintian promtool:prometheus
+TOOLS := gcc:gcc nginx:nginx-light debootstrap:debootstrap nsenter:util-linux bsdtar:libarchive-tools python3:python3 lintian:lintian promtool:prometheus \
+	qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils
 
 .PHONY: tools
 tools: ## install what the tests need beside Go (as root, from Debian's packages)
@@ -109,6 +112,11 @@ unit: ## tests that need nothing but this machine
 	@echo "== tests"
 	$(call gotest,unit,$(IN_NODE) $(UNIT_PKGS))
 
+.PHONY: quick
+quick:
+	@echo "== tests"
+	$(call gotest,unit,$(IN_NODE) $(QUICK_PKGS))
+
 .PHONY: race
 race: ## the packages with goroutines, under the race detector (needs a C compiler)
 	@echo "== tests with the race detector"
@@ -132,9 +140,8 @@ demo: build ## watch a node come up, get broken and repair itself (as root)
 	go run ./test/node/cmd/demo
 
 .PHONY: vm
-vm: ## the node as a virtual machine: limits, kills for memory, writes that a power cut loses (as root, slow; installs QEMU)
-	@$(MAKE) --no-print-directory tools TOOLS='qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils'
-	go test -count=1 -v -timeout 40m -tags=$(TAGS),vm ./test/node/vm
+vm: tools ## the node as a virtual machine: limits, kills for memory, writes that a power cut loses (as root, slow; ROUNDS=20)
+	ARCHY_ROUNDS=$(or $(ROUNDS),4) go test -count=1 -v -timeout 6h ./test/node/vm
 
 .PHONY: chaos
 chaos: ## strike nodes with all apps in eight ways, 20 rounds each (as root, hours; CHAOS='-scenario 2 -rounds 3 -group ten')

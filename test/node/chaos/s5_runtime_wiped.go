@@ -2,6 +2,8 @@ package chaos
 
 import (
 	"context"
+	"slices"
+	"strings"
 )
 
 // runtimeWiped: what podman keeps in the runtime directory is gone while containers run.
@@ -11,6 +13,7 @@ var runtimeWiped = Scenario{
 		{"containers and libpod", wipe("containers/* libpod/*")},
 		{"podman too", wipe("containers/* libpod/* podman")},
 		{"containers and libpod, with a stranger that runs", wipeBesideStranger},
+		{"the whole directory", wipeWhole},
 	},
 }
 
@@ -53,5 +56,37 @@ func wipeBesideStranger(ctx context.Context, r *Round) error {
 	}
 	r.HitAll()
 	r.killStranger()
+	return nil
+}
+
+// wipeWhole takes the bus and systemd's own sockets away, too: nobody can ask the user's manager for anything, and archy says so and
+// touches nothing. Whoever restarts the manager has everything back.
+func wipeWhole(ctx context.Context, r *Round) error {
+	if err := r.farewell(ctx); err != nil {
+		return err
+	}
+	for _, a := range r.Fleet {
+		r.sampler.allow(a.Container)
+	}
+	r.hit = r.Fleet
+	before := r.sampler.look()
+	if err := r.wipeNow(ctx, "./* ./.[!.]*"); err != nil {
+		return err
+	}
+	for _, args := range [][]string{{"reconcile"}, {"podman", "heal"}} {
+		if res := r.Want(ctx, []int{1, 6}, args...); !strings.Contains(res.Stderr+res.Stdout, "user@1000") {
+			r.Fail("archy %s does not say how the manager comes back: %s", args[0], lastLines(res.Stderr+res.Stdout, 3))
+		}
+	}
+	for _, c := range before {
+		if !slices.ContainsFunc(r.sampler.look(), func(now container) bool { return now.Name == c.Name && now.Payload == c.Payload }) {
+			r.Fail("%s was stopped before its manager was restarted", c.Name)
+		}
+	}
+	r.HitAll()
+	if err := r.sh(ctx, "systemctl restart user@1000.service").Error(); err != nil {
+		return err
+	}
+	r.Struck()
 	return nil
 }

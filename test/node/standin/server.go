@@ -39,6 +39,13 @@ func serveHTTP(h http.Handler) func(net.Listener) {
 	return func(l net.Listener) { _ = http.Serve(l, h) }
 }
 
+// A server looks at its faults and its dependencies often while it starts, then once a second.
+const (
+	quick   = 100 * time.Millisecond
+	slow    = time.Second
+	settled = 100
+)
+
 // run is a server's life. It returns the exit code.
 func (s *server) run() int {
 	start := time.Now()
@@ -58,7 +65,11 @@ func (s *server) run() int {
 	doors := &doors{ports: s.ports}
 	defer doors.shut()
 	checked, readyErr := time.Time{}, error(nil)
-	for tick := time.NewTicker(100 * time.Millisecond); ; {
+	tick := time.NewTicker(quick)
+	for looks := 0; ; looks++ {
+		if looks == settled {
+			tick.Reset(slow) // a node has dozens of these, and they share its processors with what is tested
+		}
 		f = readFaults(s.data)
 		if f.crashAfter > 0 && time.Since(start) >= f.crashAfter {
 			say("%s: segmentation fault, as it was told", s.name)

@@ -1,7 +1,11 @@
 # Runs once, inside a copy of the node's base, as root: what makes it a machine of its own. In the environment: AUTHORIZED, HOSTKEY.
 export DEBIAN_FRONTEND=noninteractive
+# the disk's driver and file system are all that the first stage needs; what is small is made, read and unpacked sooner
+mkdir -p /etc/initramfs-tools/conf.d
+printf 'MODULES=list\nCOMPRESSLEVEL=1\n' >/etc/initramfs-tools/conf.d/small
+printf 'virtio_pci\nvirtio_blk\next4\n' >/etc/initramfs-tools/modules
 apt-get update -q
-apt-get install -y -q --no-install-recommends linux-image-cloud-amd64 initramfs-tools zstd openssh-server
+apt-get install -y -q --no-install-recommends -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io linux-image-cloud-amd64 initramfs-tools zstd openssh-server
 apt-get clean
 # this machine has the pids controller, so podman's own limit holds
 rm /etc/containers/containers.conf.d/50-node.conf

@@ -24,7 +24,7 @@ const (
 	// memory is what the machine has, in MiB.
 	memory = 3072
 	// bootLimit is how long a boot up to the service user's bus may take.
-	bootLimit = 5 * time.Minute
+	bootLimit = 10 * time.Minute
 	// commandLimit bounds a command whose context has no end of its own.
 	commandLimit = 10 * time.Minute
 	// host is this machine, seen from inside.
