@@ -1,6 +1,7 @@
 package heal_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,7 @@ func TestHeal(t *testing.T) {
 		{"database vanished while running", n.vanished},
 		{"database of zeros while running", n.corrupt},
 		{"database of zeros with a foreign container", n.foreign},
+		{"database of zeros with a foreign container, all stopped first", n.stopApps},
 		{"runtime directory wiped", n.wiped},
 		{"database vanished while down", n.vanishedDown},
 		{"another boot id", n.bootID},
@@ -147,6 +149,19 @@ func (n machine) foreign(t *testing.T) {
 	n.idle(t)
 	n.user(t, "cp /tmp/db.sql "+storage+"/db.sql; test \"$(podman ps --format '{{.Names}}' --filter name=stranger)\" = stranger; podman rm -f -t 2 stranger")
 	n.healed(t, before, 0)
+}
+
+// The one who decides that everything may be down for a while has it healed in spite of the foreign container.
+func (n machine) stopApps(t *testing.T) {
+	before := n.look(t)
+	n.user(t, legacy)
+	n.idle(t)
+	n.user(t, zeros)
+	r := n.heal(t, 0, []int{5, 4}, "--full", "--stop-apps")
+	if r.Result != heal.Healed || len(r.Renamed) == 0 || !slices.Contains(r.Stopped, "stranger") || len(r.Stopped) != len(containers)+1 {
+		t.Errorf("%+v", r)
+	}
+	n.healed(t, before, 1)
 }
 
 func (n machine) wiped(t *testing.T) {
