@@ -154,17 +154,17 @@ func (c cell) String() string {
 	return fmt.Sprintf("%d/%d, %.1f", c.Passed, c.Rounds, c.Longest)
 }
 
-// failed lists the rounds that did not pass: a line for each broken rule, and one for all apps that were late.
+// failed lists the rounds that did not pass, with the first line of each rule that was broken and of each app that was late.
 func failed(rounds []Outcome) string {
 	var b strings.Builder
 	for _, o := range rounds {
-		what := slices.Clone(o.Failures)
-		if len(o.Late) > 0 {
-			what = append(what, strings.Join(o.Late, "; "))
-		}
-		for _, w := range what {
+		var what []string
+		for _, w := range slices.Concat(o.Failures, o.Late) {
 			first, _, _ := strings.Cut(w, "\n")
-			fmt.Fprintf(&b, "| %d.%d | %s | %s | %d | %s |\n", o.Scenario, o.Run, o.Fault, o.Group, o.Seed, strings.ReplaceAll(first, "|", "\\|"))
+			what = append(what, strings.ReplaceAll(first, "|", "\\|"))
+		}
+		if len(what) > 0 {
+			fmt.Fprintf(&b, "| %d.%d | %s | %s | %d | %s |\n", o.Scenario, o.Run, o.Fault, o.Group, o.Seed, strings.Join(what, "; "))
 		}
 	}
 	if b.Len() == 0 {
