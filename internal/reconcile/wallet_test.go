@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,7 +20,8 @@ import (
 // fakeWallets are an LND and a bitcoind as they behave towards archy. LND's wallet is a file that holds its password; it is
 // open in the container that opened it.
 type fakeWallets struct {
-	n *fakeNode
+	mu sync.Mutex
+	n  *fakeNode
 	// never is lnd.auto_init_wallet: false.
 	never bool
 	// openIn is the container in which LND's wallet is open.
@@ -95,7 +97,9 @@ func (w *fakeWallets) stage(_ context.Context, a *App) Stage {
 
 // Ensure is short for what package wallet does with the real ones, and shows in its own tests.
 func (w *fakeWallets) Ensure(ctx context.Context, a *App) (wallet.Report, error) {
+	w.mu.Lock() // two apps are asked side by side
 	w.asked = append(w.asked, a.ID)
+	w.mu.Unlock()
 	if w.waiting != nil && a.ID == "lnd" {
 		w.waiting()
 		<-ctx.Done()

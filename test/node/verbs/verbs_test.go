@@ -32,7 +32,7 @@ const fileBrowser = "docker.io/filebrowser/filebrowser:v2.27.0"
 func slowStop(t *testing.T, n machine) {
 	fault := dataDir + "/filebrowser/db/standin.fault"
 	n.sh(t, "echo STANDIN_STOP=15s > "+fault)
-	time.Sleep(2 * time.Second) // it reads the file again and again
+	time.Sleep(4 * time.Second) // it reads the file once a second
 	a := n.verb(t, 0, "filebrowser", "stop", "filebrowser")
 	if a.Action != reconcile.Stopped || a.DurationMS < 15000 {
 		t.Errorf("%s after %d ms", a.Action, a.DurationMS)
