@@ -203,9 +203,29 @@ func (h *Host) writeFile(f File) error {
 	return nil
 }
 
+// tempName is what a file is written as before it takes its place.
+func tempName(base string) string { return "." + base + ".archy-new" }
+
+// leftover plans to remove what a run that was killed while it put the former text back has left beside a file that is right.
+func (h *Host) leftover(p *Plan, file string) error {
+	temp := filepath.Join(filepath.Dir(file), tempName(filepath.Base(file)))
+	if _, found, err := h.stat(temp); err != nil || !found {
+		return err
+	}
+	p.add(does(func() error {
+		dir, base, err := h.parent(temp)
+		if err != nil {
+			return err
+		}
+		defer dir.Close()
+		return errors.Join(unix.Unlinkat(int(dir.Fd()), base, 0), dir.Sync())
+	}), "remove %s, left by an interrupted run", temp)
+	return nil
+}
+
 func writeAt(dir *os.File, base string, f File) error {
 	// One name per file: what a killed run left is written over, and only one first boot runs.
-	temp := "." + base + ".archy-new"
+	temp := tempName(base)
 	if err := unix.Unlinkat(int(dir.Fd()), temp, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 		return err
 	}

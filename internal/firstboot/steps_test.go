@@ -321,6 +321,23 @@ func TestTorRefusesOrDies(t *testing.T) {
 	}
 }
 
+// TestTorInterruptedWhilePuttingBack: the reload was killed first and archy a moment later, in the middle of putting the former text back.
+func TestTorInterruptedWhilePuttingBack(t *testing.T) {
+	f := newHost(t)
+	f.must(os.MkdirAll(f.at("/var/lib/archipelago/tor-hostnames"), 0o755))
+	if err := f.apply(f.tor); err != nil {
+		t.Fatal(err)
+	}
+	right := f.read(Torrc)
+	f.write("/etc/tor/.torrc.archy-new", "half of the former", 0o600)
+	if err := f.apply(f.tor); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(f.at("/etc/tor/.torrc.archy-new")); !errors.Is(err, os.ErrNotExist) || f.read(Torrc) != right {
+		t.Errorf("%v, torrc:\n%s", err, f.read(Torrc))
+	}
+}
+
 func TestAnotherSetUpOfTorIsLeftAlone(t *testing.T) {
 	f := newHost(t)
 	f.write("/etc/systemd/system/archipelago-setup-tor.service", "", 0o644)

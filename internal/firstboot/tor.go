@@ -114,7 +114,7 @@ func (h *Host) torConfig(p *Plan) error {
 		return fmt.Errorf("%s: %w", Torrc, err)
 	}
 	if found && bytes.Equal(old, []byte(text)) {
-		return nil
+		return h.leftover(p, Torrc)
 	}
 	f := File{Torrc, 0o644, h.System, []byte(text)}
 	if st, there, _ := h.stat(Torrc); there {
