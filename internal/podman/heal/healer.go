@@ -107,6 +107,9 @@ func (h *Healer) databases() []string {
 
 func (h *Healer) pauseFile() string { return h.Layout.RuntimeDir + "/libpod/tmp/pause.pid" }
 
+// aliveFile is podman's mark that it has begun on this boot.
+func (h *Healer) aliveFile() string { return h.Layout.RuntimeDir + "/libpod/tmp/alive" }
+
 // nameServer is the directory of the networks' name server files.
 func (h *Healer) nameServer() string {
 	return h.Layout.RuntimeDir + "/containers/networks/aardvark-dns"

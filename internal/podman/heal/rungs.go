@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,10 +113,17 @@ func (c *climb) startManager(ctx context.Context) error {
 	return fmt.Errorf("%s does not answer %s after the user manager was started", c.Layout.UserBus(), c.limits.Bus)
 }
 
-// pauseAside, rung 3.
+// lostMonitors is podman's word that no monitor's file of the containers that it believes to run is there.
+var lostMonitors = regexp.MustCompile(`invalid internal status.*conmon\.pid: no such file`)
+
+// pauseAside, rung 3. Without a pause file podman joins the namespace of a container that its database says runs, and says that it cannot when the
+// runtime directory has none of them any more: it has lost them all, and begins anew once its mark of this boot is aside. What lives goes on.
 func (c *climb) pauseAside() error {
 	file := c.pauseFile()
 	text, err := os.ReadFile(c.host(file))
+	if errors.Is(err, fs.ErrNotExist) && lostMonitors.MatchString(c.d.Evidence) {
+		return c.aside(c.aliveFile(), c.aliveFile()+".archy-"+c.stamp())
+	}
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ func TestHeal(t *testing.T) {
 		{"database of zeros with a foreign container", n.foreign},
 		{"database of zeros with a foreign container, all stopped first", n.stopApps},
 		{"runtime directory wiped", n.wiped},
+		{"database that believes what the runtime directory has lost", n.believes},
 		{"database vanished while down", n.vanishedDown},
 		{"another boot id", n.bootID},
 		{"name in storage only", n.nameInStorage},
@@ -170,6 +171,18 @@ func (n machine) wiped(t *testing.T) {
 	n.user(t, "rm -rf "+runtime+"/containers/* "+runtime+"/libpod/*")
 	n.check(t, heal.LostTrack)
 	n.pass(t, 0, heal.LostTrack)
+	n.healed(t, before, 1)
+}
+
+// A podman that was under way while the directory was wiped has written down that its containers run.
+func (n machine) believes(t *testing.T) {
+	before := n.look(t)
+	n.idle(t)
+	n.user(t, "rm -rf "+runtime+"/containers/* "+runtime+"/libpod/tmp/pause.pid "+runtime+"/libpod/tmp/persist "+runtime+"/libpod/tmp/exits")
+	n.check(t, heal.StalePause)
+	if r := n.heal(t, 0, []int{3, 4}); r.Result != heal.Healed || len(r.Renamed) != 1 {
+		t.Errorf("%+v", r)
+	}
 	n.healed(t, before, 1)
 }
 
