@@ -27,7 +27,7 @@ NODE_PKGS = $$(go list ./... | grep '/test/' | grep -v -E '/test/node/($(PATIENT
 PATIENT_PKGS = $$(go list ./... | grep -E '/test/node/($(PATIENT))$$')
 UNIT_PKGS = $$(go list ./... | grep -v '/test/')
 # With a C compiler the race detector runs RACE_PKGS, and make test does not run them twice.
-QUICK_PKGS = $$(go list ./... | grep -v '/test/' | { if command -v gcc >/dev/null; then grep -vxF "$$(CGO_ENABLED=1 go list $(RACE_PKGS))"; else cat; fi; })
+QUICK_PKGS = $$(go list ./... | grep -v '/test/' | { if command -v gcc >/dev/null; then grep -vxF "$$(go list $(RACE_PKGS))"; else cat; fi; })
 # Packages with goroutines of their own.
 RACE_PKGS := ./internal/state ./internal/podman/... ./internal/systemd/... ./internal/reconcile ./internal/secrets ./internal/manifest ./internal/images ./internal/wallet ./internal/applog ./internal/update ./internal/watch
 
@@ -38,7 +38,8 @@ build: ## build bin/archy
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/archy ./cmd/archy
 
 .PHONY: test
-test: tools lint quick race node-test ## all checks and all tests
+test: UNIT_PKGS = $(QUICK_PKGS)
+test: tools lint unit race node-test ## all checks and all tests
 	@echo "== all passed"
 
 # What the tests run beside Go, and the Debian package it comes in. The node's base brings its own.
@@ -111,11 +112,6 @@ IN_NODE := -skip '^TestReal(KeepsContract|MappedFiles|StartInScope|Inspect|ExecL
 unit: ## tests that need nothing but this machine
 	@echo "== tests"
 	$(call gotest,unit,$(IN_NODE) $(UNIT_PKGS))
-
-.PHONY: quick
-quick:
-	@echo "== tests"
-	$(call gotest,unit,$(IN_NODE) $(QUICK_PKGS))
 
 .PHONY: race
 race: ## the packages with goroutines, under the race detector (needs a C compiler)

@@ -409,6 +409,21 @@ func TestPauseFileOfALivePodmanStays(t *testing.T) {
 	}
 }
 
+// Without a pause file podman's mark of this boot goes aside, and only on podman's word that it has lost every monitor.
+func TestBelievesWhatIsLost(t *testing.T) {
+	b := newBench(t)
+	b.write(b.aliveFile(), "")
+	b.info.errors = "Error: cannot set user namespace"
+	if r := b.Climb(context.Background(), Safe); len(r.Renamed) > 0 || !strings.Contains(r.Human.Commands[0].Command, b.aliveFile()) {
+		t.Errorf("%+v", r)
+	}
+	b.info.errors = `level=error msg="invalid internal status, try resetting the pause process with \"podman system migrate\": open /run/user/1000/containers/overlay-containers/1/userdata/conmon.pid: no such file or directory"`
+	b.BootID = "boot-2"
+	if r := b.Climb(context.Background(), Safe); len(r.Renamed) != 1 || r.Renamed[0].From != b.aliveFile() {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestDryRunChangesNothing(t *testing.T) {
 	b := newBench(t)
 	b.write(b.databases()[0], strings.Repeat("\x00", 4096))

@@ -25,7 +25,7 @@ var does = [...]string{
 	0: "wait, and look again",
 	1: "let the user manager linger, and start it",
 	2: "restart podman.socket",
-	3: "put podman's pause file aside",
+	3: "put podman's pause file aside, or without one its mark of this boot",
 	4: "restart what podman has lost track of, one app at a time; then drop stale lines of the name server",
 	5: "put podman's database aside; then rung 4",
 	6: "take the name from podman's storage",

@@ -3,7 +3,10 @@ package heal
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 )
@@ -63,8 +66,13 @@ func (h *Healer) others(d Diagnosis, m *Human) {
 		m.WillNot = "restarting podman.socket did not help, and nothing further is proved"
 		m.Commands = []Command{{"systemctl --user restart podman.socket podman.service", "questions under way fail; containers go on"}}
 	case StalePause:
+		file, costs := h.pauseFile(), "podman makes a new one; containers go on"
 		m.WillNot = "the pause file is not put aside while the process that it names is a podman of " + h.User.Name
-		m.Commands = []Command{{"mv " + h.pauseFile() + " " + h.pauseFile() + ".bak", "podman makes a new one; containers go on"}}
+		if _, err := os.Lstat(h.host(file)); errors.Is(err, fs.ErrNotExist) {
+			file, costs = h.aliveFile(), "podman forgets what runs, which goes on; then archy podman heal --full restarts each managed app once"
+			m.WillNot = "there is no pause file, and podman's mark of this boot is not put aside while podman may know its containers"
+		}
+		m.Commands = []Command{{"mv " + file + " " + file + ".bak", costs}}
 	case DBConfig:
 		m.WillNot = "podman's database was made with other paths than its configuration has now; neither is changed"
 		m.Commands = []Command{{"podman info --format '{{.Store.GraphRoot}} {{.Store.RunRoot}}'", "reads only"},
