@@ -57,6 +57,21 @@ func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile
 	return unhealed(result, d, climb, began, err), nil
 }
 
+// sound tells whether podman can start what it has lost track of. Its service may go on answering for a podman of which every
+// command fails.
+func (e *env) sound(ctx context.Context) error {
+	h, done := e.healer()
+	defer done()
+	d := h.Check(ctx)
+	if d.State.GoesOn() {
+		return nil
+	}
+	return &exitError{exitHuman, podmanUnsound, fmt.Errorf("podman is %s, so nothing was restarted: %s", d.State, d.Evidence), "archy podman heal"}
+}
+
+// podmanUnsound is the class of the error of sound.
+const podmanUnsound = "podman-unsound"
+
 // podmanAsked tells that a pass ended as one does whose podman or user manager cannot be asked.
 func podmanAsked(err error) bool {
 	var exit *exitError
@@ -66,7 +81,7 @@ func podmanAsked(err error) bool {
 	case err == nil, errors.Is(err, syscall.ENOSPC), errors.Is(err, podman.ErrUnreachable), errors.Is(err, podman.ErrGarbage), errors.As(err, &answer), errors.As(err, &late):
 		return true
 	}
-	return errors.As(err, &exit) && exit.Class == "user-bus-unreachable"
+	return errors.As(err, &exit) && (exit.Class == "user-bus-unreachable" || exit.Class == podmanUnsound)
 }
 
 // podmanFailed tells that an app failed with a text that proves something about podman itself.

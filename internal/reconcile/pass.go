@@ -44,6 +44,9 @@ type Pass struct {
 	Vacuum func(context.Context) error
 	// Diary gets what the pass did and found.
 	Diary state.Diary
+	// Sound is asked before a plan that restarts what podman has lost track of: such an app is up, and would stay down if
+	// podman, which lists its containers, could start none. Its error ends the pass before anything is changed. nil: not asked.
+	Sound func(context.Context) error
 	// Planned is called with the plan before anything is changed.
 	Planned func(w *World, p Plan)
 }
@@ -76,6 +79,11 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 	plan := MakePlan(w, o)
 	if p.Planned != nil {
 		p.Planned(w, plan)
+	}
+	if rolling := func(op Operation) bool { return op.Rolling }; !o.CheckOnly && p.Sound != nil && slices.ContainsFunc(plan.Ops, rolling) {
+		if err := p.Sound(ctx); err != nil {
+			return Result{}, err
+		}
 	}
 	result := p.result(w, began)
 	p.Applier.warn = func(text string) { result.Warnings = append(result.Warnings, text) }

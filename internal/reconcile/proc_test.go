@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -160,6 +162,43 @@ func TestALivingMonitorIsNeverDoubled(t *testing.T) {
 	r := n.pass(func(o *Options) { o.Force, o.Only = true, []string{"solo"} })
 	if got := n.result(r, "solo"); got.Row != "12a" || got.Action != NeedsHuman || r.ExitCode != ExitNeedsHuman || len(n.touched()) > 0 {
 		t.Errorf("%+v, exit %d, %q", got, r.ExitCode, n.touched())
+	}
+}
+
+// What podman has lost track of is up: it is not restarted while podman can start nothing, and nothing else is done either.
+func TestNothingIsMovedOverByAnUnsoundPodman(t *testing.T) {
+	t.Parallel()
+	n := fiveRunning(t)
+	pid := n.services["solo.service"].MainPID
+	n.mu.Lock()
+	n.drop(n.containers["solo"])
+	n.downed(n.containers["web"], 1)
+	n.mu.Unlock()
+	dir := n.layout.Host("/proc/" + strconv.Itoa(pid))
+	_ = os.MkdirAll(dir, 0o755)
+	if err := os.WriteFile(filepath.Join(dir, "cmdline"), []byte(args("/usr/bin/conmon", "-n", "solo")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sick, asked := errors.New("podman is stale-pause"), 0
+	pass := func(o ...func(*Options)) error {
+		p := n.passOf(o...)
+		p.Sound = func(context.Context) error { asked++; return sick }
+		_, err := p.Run(context.Background())
+		return err
+	}
+	if err := pass(); !errors.Is(err, sick) || asked != 1 {
+		t.Errorf("a pass says %v after %d questions", err, asked)
+	}
+	equal(t, "touched", n.touched(), nil)
+	if err := pass(func(o *Options) { o.CheckOnly = true }); err != nil || asked != 1 {
+		t.Errorf("a look says %v after %d questions", err, asked)
+	}
+	sick = nil
+	if err := pass(); err != nil || asked != 2 {
+		t.Errorf("a pass of a sound podman says %v after %d questions", err, asked)
+	}
+	if err := pass(); err != nil || asked != 2 {
+		t.Errorf("with nothing lost: %v after %d questions", err, asked)
 	}
 }
 

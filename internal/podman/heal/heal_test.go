@@ -94,7 +94,7 @@ func newBench(t *testing.T) *bench {
 	b.Healer = &Healer{Layout: l, User: u, Cores: 2, BootID: "boot-1", Runner: b, History: b, Now: func() time.Time { return b.clock },
 		Apps:   []App{{Name: "db", Managed: true, Installed: true, BindsOnly: true}, {Name: "web", Managed: true, Installed: true, BindsOnly: true}, {Name: "old"}},
 		Units:  func(context.Context) (Units, error) { return b, nil },
-		Limits: Limits{Answer: time.Second, Again: time.Millisecond, Ping: time.Second, Waits: []time.Duration{time.Millisecond}}}
+		Limits: Limits{Answer: time.Second, Again: time.Millisecond, Trigger: time.Millisecond, Ping: time.Second, Waits: []time.Duration{time.Millisecond}}}
 	b.info.out = `{"host":{"freeLocks":2000},"version":{"Version":"5.4.2"}}`
 	for _, dir := range []string{l.RuntimeDir + "/podman", l.RuntimeDir + "/libpod/tmp", l.RuntimeDir + "/containers/networks/aardvark-dns", b.graphRoot() + "/overlay-containers", "/proc"} {
 		if err := os.MkdirAll(b.host(dir), 0o700); err != nil {

@@ -40,6 +40,8 @@ type Limits struct {
 	Ping, Bus time.Duration
 	// Again is the pause before what looks wrong is looked at once more: a container that just starts or ends looks the same.
 	Again time.Duration
+	// Trigger is how long podman.socket stays stopped in rung 2.
+	Trigger time.Duration
 	// Waits are the pauses of rung 0.
 	Waits []time.Duration
 }
@@ -55,6 +57,7 @@ func (l Limits) orDefault() Limits {
 	or(&l.Ping, 5*time.Second)
 	or(&l.Bus, 30*time.Second)
 	or(&l.Again, 2*time.Second)
+	or(&l.Trigger, 3*time.Second)
 	if l.Waits == nil {
 		l.Waits = []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second}
 	}

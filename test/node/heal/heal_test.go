@@ -32,6 +32,7 @@ func TestHeal(t *testing.T) {
 		{"database of zeros with a foreign container, all stopped first", n.stopApps},
 		{"runtime directory wiped", n.wiped},
 		{"database that believes what the runtime directory has lost", n.believes},
+		{"podman that lists and can start nothing", n.unsound},
 		{"database vanished while down", n.vanishedDown},
 		{"another boot id", n.bootID},
 		{"name in storage only", n.nameInStorage},
@@ -149,6 +150,7 @@ func (n machine) foreign(t *testing.T) {
 	}
 	n.idle(t)
 	n.user(t, "cp /tmp/db.sql "+storage+"/db.sql; test \"$(podman ps --format '{{.Names}}' --filter name=stranger)\" = stranger; podman rm -f -t 2 stranger")
+	n.archy(t, 0, "reconcile") // a podman.service that ended again and again may have taken podman.socket with it
 	n.healed(t, before, 0)
 }
 
@@ -183,6 +185,27 @@ func (n machine) believes(t *testing.T) {
 	if r := n.heal(t, 0, []int{3, 4}); r.Result != heal.Healed || len(r.Renamed) != 1 {
 		t.Errorf("%+v", r)
 	}
+	n.healed(t, before, 1)
+}
+
+// podman's service answers, while every command of podman's fails: what it has lost is up, would stay down after a restart, and is left alone.
+func (n machine) unsound(t *testing.T) {
+	before := n.look(t)
+	n.idle(t)
+	n.user(t, "rm -rf "+runtime+"/containers/* "+runtime+"/libpod/*")
+	n.write(t, "/usr/local/bin/podman", "#!/bin/sh\necho 'Error: invalid internal status, try resetting the pause process with \"podman system migrate\": "+
+		"open /run/user/1000/x/conmon.pid: no such file or directory' >&2\nexit 125\n")
+	n.MustRoot(t, "chmod", "755", "/usr/local/bin/podman")
+	for _, args := range [][]string{{"reconcile"}, {"reconcile"}, {"reconcile", "--container=filebrowser"}, {"restart", "filebrowser"}} {
+		if res := n.archy(t, 6, args...); !strings.Contains(res.Stderr, "podman is stale-pause") {
+			t.Errorf("archy %s does not say why:\n%s%s", strings.Join(args, " "), res.Stdout, res.Stderr)
+		}
+	}
+	if up := n.user(t, "systemctl --user is-active "+strings.Join(containers, " ")); strings.Count(up, "active\n") != len(containers) || strings.Contains(up, "inactive") {
+		t.Errorf("an app was taken down:\n%s", up)
+	}
+	n.MustRoot(t, "rm", "/usr/local/bin/podman")
+	n.pass(t, 0, heal.LostTrack)
 	n.healed(t, before, 1)
 }
 
