@@ -109,7 +109,7 @@ func changeSecrets(ctx context.Context, r *Round) error {
 	var script strings.Builder
 	for _, a := range r.hit {
 		for _, file := range a.Rotatable {
-			fmt.Fprintf(&script, "printf '%%s\\n' %032x >%s/secrets/%s\n", r.rand.Uint64(), dataDir, file)
+			fmt.Fprintf(&script, "printf %%s %032x >%s/secrets/%s\n", r.rand.Uint64(), dataDir, file)
 			r.secretsChange[file] = true
 		}
 	}
