@@ -38,7 +38,7 @@ func (r *Round) recover(ctx context.Context) {
 		r.Fail("%s is not back after %s", a.ID, time.Since(r.began).Round(time.Second))
 	}
 	for _, a := range r.hit {
-		if took, limit := r.times[a.ID], r.Scenario.Limit(a); took > limit {
+		if took, limit := r.times[a.ID], r.limit(a); took > limit {
 			r.Late("%s was back after %.1f s, the limit is %s", a.ID, took.Seconds(), limit)
 		}
 	}
@@ -56,10 +56,12 @@ func (r *Round) affected() []App {
 	return out
 }
 
+func (r *Round) limit(a App) time.Duration { return r.Scenario.limit(r.Fault.Name, a) }
+
 func (r *Round) longest(apps []App) time.Duration {
 	var longest time.Duration
 	for _, a := range apps {
-		longest = max(longest, r.Scenario.Limit(a))
+		longest = max(longest, r.limit(a))
 	}
 	return longest
 }

@@ -4,18 +4,22 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 )
 
 // runtimeWiped: what podman keeps in the runtime directory is gone while containers run.
 var runtimeWiped = Scenario{
 	Number: 5, Name: "runtime-wiped", Whole: true, Timer: true, Heals: true, Limit: moveOverLimit,
+	Sooner: map[string]time.Duration{wholeDirectory: 120 * time.Second},
 	Faults: []Fault{
 		{"containers and libpod", wipe("containers/* libpod/*")},
 		{"podman too", wipe("containers/* libpod/* podman")},
 		{"containers and libpod, with a stranger that runs", wipeBesideStranger},
-		{"the whole directory", wipeWhole},
+		{wholeDirectory, wipeWhole},
 	},
 }
+
+const wholeDirectory = "the whole directory"
 
 func wipe(what string) func(context.Context, *Round) error {
 	return func(ctx context.Context, r *Round) error {

@@ -27,6 +27,8 @@ type Scenario struct {
 	SmallDisk bool
 	// Limit is how long an app may take to be back.
 	Limit func(App) time.Duration
+	// Sooner are faults, by name, after which everything must be back sooner than that.
+	Sooner map[string]time.Duration
 	// Faults are the ways in which it strikes; the rounds take them in turn.
 	Faults []Fault
 }
@@ -36,6 +38,14 @@ type Scenario struct {
 type Fault struct {
 	Name   string
 	Strike func(ctx context.Context, r *Round) error
+}
+
+// limit is how long an app may take to be back after a fault.
+func (s Scenario) limit(fault string, a App) time.Duration {
+	if d, ok := s.Sooner[fault]; ok {
+		return d
+	}
+	return s.Limit(a)
 }
 
 // Table are the scenarios.

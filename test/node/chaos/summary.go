@@ -63,7 +63,7 @@ func (c *column) add(o Outcome, s Scenario, apps Fleet) {
 		a, _ := apps.Get(id)
 		back := took >= 0
 		now.Rounds++
-		if back && len(o.Failures) == 0 && took <= s.Limit(a).Seconds() {
+		if back && len(o.Failures) == 0 && took <= s.limit(o.Fault, a).Seconds() {
 			now.Passed++
 		}
 		if !back || now.Longest < 0 {
