@@ -75,7 +75,7 @@ func (r *Round) ready(waiting []App, since map[string]time.Time) []App {
 	var out []App
 	for _, a := range waiting {
 		switch {
-		case !alive[a.Container]:
+		case !alive[a.Container], r.once && r.sampler.started(a.Container) < 2:
 			delete(since, a.ID)
 			continue
 		case since[a.ID].IsZero():
@@ -120,8 +120,11 @@ func (r *Round) timer(ctx context.Context) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for ctx.Err() == nil {
+		for first := true; ctx.Err() == nil; first = false {
 			r.pass(context.WithoutCancel(ctx))
+			if first && r.once {
+				r.onceEach()
+			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(timerPeriod):

@@ -130,7 +130,7 @@ func (r *Rig) bringUp(ctx context.Context) error {
 		return res.Error()
 	}
 	// the one secret that only an owner has
-	const invite = "install -m 600 /dev/null /var/lib/archipelago/secrets/fmcd-invite-code && echo fed11invite > /var/lib/archipelago/secrets/fmcd-invite-code"
+	const invite = "install -m 600 /dev/null /var/lib/archipelago/secrets/fmcd-invite-code && printf fed11invite > /var/lib/archipelago/secrets/fmcd-invite-code"
 	if err := r.user(ctx, invite).Error(); err != nil {
 		return err
 	}

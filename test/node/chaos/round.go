@@ -34,6 +34,8 @@ type Round struct {
 	secretsChange map[string]bool
 	// forgets: podman loses its list, the stranger is judged by its files alone.
 	forgets bool
+	// once: the first pass moves everybody over, each once. Nobody is back before.
+	once bool
 }
 
 // Exit is what a command of archy ended with during a round.

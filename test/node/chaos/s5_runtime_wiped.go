@@ -30,7 +30,7 @@ func wipe(what string) func(context.Context, *Round) error {
 		if err := r.wipeNow(ctx, what); err != nil {
 			return err
 		}
-		r.onceEach(ctx)
+		r.once = true
 		return nil
 	}
 }
