@@ -73,6 +73,7 @@ type observation struct {
 	mode       modeFact
 	drafts     map[string]Secret
 	conmons    map[string]int
+	again      *secondLook
 	listening  map[portKey]bool
 	wants      map[string]want
 	// guessed is what the apps are if podman says what it mostly says, heard what they said meanwhile.

@@ -129,23 +129,43 @@ func (ob *observation) closer(ctx context.Context, a *App) {
 	a.Guard = ob.guard(ctx, a)
 }
 
-// lostTrack, row 12a: a monitor without a container in podman's list is looked at twice, two seconds apart, because a
-// container that is just being started looks the same for a moment.
+// secondLook is what there is two seconds after the first look.
+type secondLook struct {
+	conmons map[string]int
+	list    []podman.Container
+}
+
+// lookAgain takes the second look, once for all apps: podman may have lost every one of them. It is empty when podman does not answer.
+func (ob *observation) lookAgain(ctx context.Context) *secondLook {
+	if ob.again != nil {
+		return ob.again
+	}
+	ob.again = &secondLook{}
+	if wait.For(ctx, 2*time.Second) != nil {
+		return ob.again
+	}
+	if list, err := ob.Engine.List(ctx); err == nil {
+		ob.again.list, ob.again.conmons = list, monitors(ob.Layout.Host("/proc"), ob.Facts.UID)
+	}
+	return ob.again
+}
+
+// lostTrack, row 12a: a monitor without a container in podman's list is looked at twice, because a container that is just being
+// started looks the same for a moment.
 func (ob *observation) lostTrack(ctx context.Context, a *App) {
 	name := a.Container
 	if a.C != nil {
 		name = a.C.Name
 	}
 	pid := ob.conmon(name)
-	if pid == 0 || activating(a) || wait.For(ctx, 2*time.Second) != nil {
+	if pid == 0 || activating(a) {
 		return
 	}
-	ob.conmons = nil
-	list, err := ob.Engine.List(ctx)
-	if err != nil || ob.conmon(name) != pid {
+	again := ob.lookAgain(ctx)
+	if again.conmons[name] != pid {
 		return
 	}
-	for _, c := range list {
+	for _, c := range again.list {
 		if c.Name != name {
 			continue
 		}

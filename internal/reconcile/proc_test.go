@@ -149,16 +149,62 @@ func TestDeadPid(t *testing.T) {
 	n.converged()
 }
 
+// monitor lets a conmon of a container live.
+func (n *fakeNode) monitor(container string, pid int) {
+	n.t.Helper()
+	dir := n.layout.Host("/proc/" + strconv.Itoa(pid))
+	_ = os.MkdirAll(dir, 0o755)
+	if err := os.WriteFile(filepath.Join(dir, "cmdline"), []byte(args("/usr/bin/conmon", "-n", container)), 0o644); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// counting counts how often podman is asked for its list.
+type counting struct {
+	Engine
+	lists int
+}
+
+func (c *counting) List(ctx context.Context) ([]podman.Container, error) {
+	c.lists++
+	return c.Engine.List(ctx)
+}
+
+// A podman that has lost everything is looked at twice as one that has lost one app: the pause between is one for all.
+func TestAllThatIsLostIsLookedAtTwiceTogether(t *testing.T) {
+	t.Parallel()
+	n := fiveRunning(t)
+	n.mu.Lock()
+	pid := 4990
+	for name, c := range n.containers {
+		n.drop(c)
+		n.monitor(name, pid)
+		pid++
+	}
+	n.mu.Unlock()
+	p := n.passOf()
+	engine := &counting{Engine: p.Observer.Engine}
+	p.Observer.Engine = engine
+	w, err := p.Observer.Observe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range w.Apps {
+		if a.Conmon == 0 {
+			t.Errorf("%s is not lost", a.ID)
+		}
+	}
+	if engine.lists != 2 {
+		t.Errorf("podman was asked for its list %d times, want 2", engine.lists)
+	}
+}
+
 func TestALivingMonitorIsNeverDoubled(t *testing.T) {
 	t.Parallel()
 	n := fiveRunning(t)
 	n.drop(n.containers["solo"])
 	n.services["solo.service"].ActiveState = "inactive"
-	dir := n.layout.Host("/proc/4999")
-	_ = os.MkdirAll(dir, 0o755)
-	if err := os.WriteFile(filepath.Join(dir, "cmdline"), []byte(args("/usr/bin/conmon", "-n", "solo")), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	n.monitor("solo", 4999)
 	r := n.pass(func(o *Options) { o.Force, o.Only = true, []string{"solo"} })
 	if got := n.result(r, "solo"); got.Row != "12a" || got.Action != NeedsHuman || r.ExitCode != ExitNeedsHuman || len(n.touched()) > 0 {
 		t.Errorf("%+v, exit %d, %q", got, r.ExitCode, n.touched())
@@ -174,11 +220,7 @@ func TestNothingIsMovedOverByAnUnsoundPodman(t *testing.T) {
 	n.drop(n.containers["solo"])
 	n.downed(n.containers["web"], 1)
 	n.mu.Unlock()
-	dir := n.layout.Host("/proc/" + strconv.Itoa(pid))
-	_ = os.MkdirAll(dir, 0o755)
-	if err := os.WriteFile(filepath.Join(dir, "cmdline"), []byte(args("/usr/bin/conmon", "-n", "solo")), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	n.monitor("solo", pid)
 	sick, asked := errors.New("podman is stale-pause"), 0
 	pass := func(o ...func(*Options)) error {
 		p := n.passOf(o...)

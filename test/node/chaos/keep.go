@@ -40,7 +40,8 @@ podman volume exists %[2]s || podman volume create %[2]s >/dev/null
 m=$(podman volume inspect -f '{{.Mountpoint}}' %[2]s)/mine; [ -e "$m" ] || echo mine >"$m"
 make() { podman create -q --name %[1]s -v %[2]s:/mine %[3]s sleep 1000000 >/dev/null; }
 podman container exists %[1]s || make 2>/dev/null || { podman rm -f -t 0 %[1]s >/dev/null 2>&1; make; }
-[ "$(podman inspect -f '{{.State.Running}}' %[1]s)" = true ] || systemd-run -q --user --scope --collect podman start %[1]s >/dev/null`,
+up() { [ "$(podman inspect -f '{{.State.Running}}' %[1]s)" = true ] || systemd-run -q --user --scope --collect podman start %[1]s >/dev/null; }
+up 2>/dev/null || { podman rm -f -t 0 %[1]s >/dev/null 2>&1; make; up; }`,
 		stranger, strangerVolume, strangerImage)).Error()
 }
 

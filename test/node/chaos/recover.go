@@ -98,7 +98,7 @@ func (r *Round) ask(ctx context.Context, apps []App) []string {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			if a.Probe && r.user(ctx, "podman healthcheck run "+a.Container).Code != 0 {
+			if a.Probe && !r.answers(ctx, a) {
 				return
 			}
 			mu.Lock()
@@ -111,6 +111,17 @@ func (r *Round) ask(ctx context.Context, apps []App) []string {
 	return back
 }
 
+// answers runs podman's probe of the app. Now and then one hangs, when its container is replaced meanwhile.
+func (r *Round) answers(ctx context.Context, a App) bool {
+	ctx, cancel := context.WithTimeout(ctx, probePatience)
+	defer cancel()
+	res := r.user(ctx, "podman healthcheck run "+a.Container)
+	if ctx.Err() != nil {
+		r.keep(res)
+	}
+	return res.Code == 0
+}
+
 // timer makes pass after pass until it is stopped, when the scenario has one.
 func (r *Round) timer(ctx context.Context) (stop func()) {
 	if !r.Scenario.Timer {
@@ -121,7 +132,7 @@ func (r *Round) timer(ctx context.Context) (stop func()) {
 	go func() {
 		defer close(done)
 		for first := true; ctx.Err() == nil; first = false {
-			r.pass(context.WithoutCancel(ctx))
+			r.pass(context.WithoutCancel(ctx), first)
 			if first && r.once {
 				r.onceEach()
 			}
@@ -135,9 +146,12 @@ func (r *Round) timer(ctx context.Context) (stop func()) {
 }
 
 // pass is one pass of the timer.
-func (r *Round) pass(ctx context.Context) {
+func (r *Round) pass(ctx context.Context, first bool) {
 	if r.Scenario.Heals {
-		r.Archy(ctx, "podman", "heal")
+		res := r.Archy(ctx, "podman", "heal")
+		if first && r.healedOnce != nil {
+			r.healedOnce(res)
+		}
 	}
 	r.Archy(ctx, "reconcile")
 }

@@ -18,8 +18,9 @@ import (
 const (
 	archyPath = "/usr/local/bin/archy"
 	unitDir   = "/home/archipelago/.config/containers/systemd"
-	// patience bounds every single command in the node.
-	patience = 5 * time.Minute
+	// patience bounds every single command in the node, probePatience one question whether an app answers.
+	patience      = 15 * time.Minute
+	probePatience = 20 * time.Second
 	// smallDisk is the size of a data disk that can be filled: above what archy wants to have free before it changes anything.
 	smallDisk = 16 << 30
 )

@@ -36,6 +36,8 @@ type Round struct {
 	forgets bool
 	// once: the first pass moves everybody over, each once. Nobody is back before.
 	once bool
+	// healedOnce judges the first of the heals that the timer makes.
+	healedOnce func(node.Result)
 }
 
 // Exit is what a command of archy ended with during a round.
