@@ -1,12 +1,14 @@
 // Command firstboot measures, on a node of test/node and in one run: the apps stage of a first boot with all images on the
 // node; systemd alone starting the units that it has written; and a loop of podman run, one app after the other, as the
 // script did it that archy takes the place of. The first two end when every app is healthy that says how it is; of the loop both
-// is told, when its last command came back and when all are healthy. It needs root.
+// is told, when its last command came back and when all are healthy. Then the first and the last once more with no image on the
+// node, from a registry that takes its time, as each one does that is not in the same room. It needs root.
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -19,6 +21,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/apps"
 	"git.tx1138.com/lfg2025/archy/test/node"
+	"git.tx1138.com/lfg2025/archy/test/node/registry"
 )
 
 func main() {
@@ -66,7 +69,10 @@ func run(ctx context.Context, rounds int, results string) error {
 		{name: "first boot, apps stage", reset: b.forget, do: b.stage},
 		{name: "systemd alone", reset: b.stop, do: b.start},
 		{name: "podman run, one by one", reset: b.stop, do: b.loop},
+		{name: "first boot with pulls", reset: b.forgetImages, do: b.stage},
+		{name: "podman run with pulls", reset: b.dropImages, do: b.loop},
 	}
+	b.Registry.SetFault("", registry.Fault{Delay: answersAfter})
 	before := load()
 	for round := range rounds {
 		for _, w := range ways {
@@ -76,9 +82,9 @@ func run(ctx context.Context, rounds int, results string) error {
 			fmt.Fprintf(os.Stderr, "round %d: %-24s %6.1f s\n", round+1, w.name, w.took[round].Seconds())
 		}
 	}
-	text := fmt.Sprintf("# The apps of a first boot\n\nOne run of `make bench-first-boot` on %d cores: %d apps of stand-in images that are on the node. "+
+	text := fmt.Sprintf("# The apps of a first boot\n\nOne run of `make bench-first-boot` on %d cores: %d apps of stand-in images, which are on the node but for the last two rows. "+
 		"Medians of %d rounds in which the ways take turns. The machine's load was %s before the first round and %s after the last.\n\n%s",
-		runtime.NumCPU(), len(b.services), rounds, before, load(), table(ways[0], ways[1], ways[2], b.returned))
+		runtime.NumCPU(), len(b.services), rounds, before, load(), table(ways, b.returned))
 	fmt.Print(text)
 	if results == "" {
 		return nil
@@ -104,15 +110,25 @@ func median(took []time.Duration) float64 {
 	return list[len(list)/2].Seconds()
 }
 
-func table(archy, systemd, loop *way, returned []time.Duration) string {
+// table has a row for each of the five ways; returned are those of both loops, in turn.
+func table(ways []*way, returned []time.Duration) string {
+	archy, systemd, loop := ways[0], ways[1], ways[2]
 	boot, units, one := median(archy.took), median(systemd.took), median(loop.took)
+	fetched, fetching := median(ways[3].took), median(ways[4].took)
+	var present []time.Duration
+	for i := 0; i < len(returned); i += 2 {
+		present = append(present, returned[i])
+	}
 	return fmt.Sprintf(`| what | took | must reach | |
 |---|---|---|---|
 | %s: networks, files, images, units, starts, health, hooks | %.1f s | | |
 | %s: systemctl start of the same units, in their order | %.1f s; archy takes %.2f times as long | at most 1.5 x | %s |
 | %s: the same commands in a loop, in the order of starts, until all are healthy | %.1f s; archy is %.2f times as fast | faster | %s |
 | the same loop, until its last command came back: nothing waits for anything | %.1f s | | |
-`, archy.name, boot, systemd.name, units, boot/units, verdict(boot <= 1.5*units), loop.name, one, one/boot, verdict(boot < one), median(returned))
+| %s: no image is on the node, the registry answers for each after %s | %.1f s | | |
+| %s: the same loop, and each command fetches its image | %.1f s; archy is %.2f times as fast | faster | %s |
+`, archy.name, boot, systemd.name, units, boot/units, verdict(boot <= 1.5*units), loop.name, one, one/boot, verdict(boot < one), median(present),
+		ways[3].name, answersAfter, fetched, ways[4].name, fetching, fetching/fetched, verdict(fetched < fetching))
 }
 
 // verdict of a row that misses is NO, and fails nothing: the machine may have been busy.
@@ -201,8 +217,11 @@ func (b *bench) remember(ctx context.Context) error {
 	return nil
 }
 
-// alone is a command without what ties its container to a unit.
+// alone is a command without what ties its container to a unit, and fetches an image that is not there.
 func alone(argv []string) []string {
+	if at := slices.Index(argv, "--pull"); at > 0 {
+		argv = slices.Delete(argv, at, at+2)
+	}
 	return slices.DeleteFunc(argv, func(arg string) bool {
 		return strings.HasPrefix(arg, "--cidfile") || strings.HasPrefix(arg, "--cgroups") || strings.HasPrefix(arg, "--sdnotify")
 	})
@@ -221,6 +240,23 @@ func (b *bench) forget(ctx context.Context) error {
 podman secret rm --all >/dev/null
 systemctl --user daemon-reload
 podman network prune -f >/dev/null`)
+}
+
+// answersAfter is how long the registry takes to answer for an image.
+const answersAfter = time.Second
+
+// forgetImages is forget for a node that has no image but those that it builds itself.
+func (b *bench) forgetImages(ctx context.Context) error {
+	return errors.Join(b.forget(ctx), b.rmi(ctx))
+}
+
+// dropImages is stop for a node that has no image but those that it builds itself.
+func (b *bench) dropImages(ctx context.Context) error {
+	return errors.Join(b.stop(ctx), b.rmi(ctx))
+}
+
+func (b *bench) rmi(ctx context.Context) error {
+	return b.user(ctx, `podman images --format '{{.Repository}}:{{.Tag}}' | grep -v ^localhost/ | xargs podman rmi -f >/dev/null`)
 }
 
 func (b *bench) start(ctx context.Context) error {

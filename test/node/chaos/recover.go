@@ -111,7 +111,7 @@ func (r *Round) ask(ctx context.Context, apps []App) []string {
 	return back
 }
 
-// answers runs podman's probe of the app. Now and then one hangs, when its container is replaced meanwhile.
+// answers runs podman's probe of the app. One that hangs must not hold up those of the others.
 func (r *Round) answers(ctx context.Context, a App) bool {
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
