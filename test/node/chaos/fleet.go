@@ -28,6 +28,8 @@ type App struct {
 	Secrets []string
 	// SecretFiles are the files that they are made of; Rotatable are those whose value is in nobody's data and that are no hash.
 	SecretFiles, Rotatable []string
+	// mountsSecret: it reads a secret as a file, from a podman secret that goes with the app.
+	mountsSecret bool
 	// turn is its place in the order of starts, from 1.
 	turn int
 	// needs are the apps of the group that it stands on or whose address it keeps.
@@ -129,6 +131,7 @@ func (f Fleet) Downstream(hit ...App) []string {
 }
 
 func (a *App) readSecrets(m *manifest.App) {
+	a.mountsSecret = len(m.Container.SecretMounts) > 0
 	for _, s := range m.Container.SecretEnv {
 		if s.Optional {
 			continue
