@@ -107,6 +107,11 @@ func (f Fleet) IDs() []string {
 	return ids
 }
 
+func (f Fleet) has(id string) bool {
+	_, ok := f.Get(id)
+	return ok
+}
+
 // Get is an app by its name, or by its container's.
 func (f Fleet) Get(name string) (App, bool) {
 	i := slices.IndexFunc(f, func(a App) bool { return a.ID == name || a.Container == name })

@@ -90,6 +90,9 @@ func (r *Rig) Close() error {
 
 func (r *Rig) boot(ctx context.Context) error {
 	opts := node.Options{Apps: r.Fleet.IDs(), Progress: r.config.Talk}
+	if r.Fleet.has("bitcoin-core") {
+		opts.Apps = append(opts.Apps, "bitcoin-knots") // is not installed; the others' manifests name it
+	}
 	if r.config.SmallDisk {
 		dir, err := r.mountSmallDisk()
 		if err != nil {
