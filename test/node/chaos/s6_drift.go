@@ -32,6 +32,9 @@ func driftLimit(a App) time.Duration {
 // mend makes the pass that must see and mend it. Nobody but the restarting ones and who stands on them may stop, and each
 // of them restarts once.
 func (r *Round) mend(ctx context.Context, script string, restarting []App) error {
+	if len(r.hit) == 0 {
+		return nil // the only app that may be struck has nothing of the kind
+	}
 	if len(restarting) > 0 {
 		r.sampler.allow(r.Fleet.Downstream(restarting...)...)
 	}
