@@ -642,7 +642,8 @@ func (p *planner) providers(a *App) []int {
 }
 
 // lowerTiers are the last operations of the apps of lower tiers that are laid out before a: at a first boot a tier is
-// begun when those below it are up, or have failed. None of them can be waiting for a.
+// begun when those below it are up, or have failed. None of them can be waiting for a. An app without a health check has no gate that a
+// tier could wait for: that it has lived for some seconds is its own result.
 func (p *planner) lowerTiers(a *App) []int {
 	if !p.o.Boot {
 		return nil
@@ -652,7 +653,7 @@ func (p *planner) lowerTiers(a *App) []int {
 		if b == a {
 			break
 		}
-		if b.Tier < a.Tier && p.has(b, stepStart) {
+		if b.Tier < a.Tier && b.Spec.Health != nil && p.has(b, stepStart) {
 			list = append(list, p.last[b.ID])
 		}
 	}
