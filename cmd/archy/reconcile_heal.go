@@ -57,6 +57,9 @@ func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile
 	return unhealed(result, d, climb, began, err), nil
 }
 
+// podmanUnsound is the class of the error of sound.
+const podmanUnsound = "podman-unsound"
+
 // sound tells whether podman can start what it has lost track of. Its service may go on answering for a podman of which every
 // command fails.
 func (e *env) sound(ctx context.Context) error {
@@ -68,9 +71,6 @@ func (e *env) sound(ctx context.Context) error {
 	}
 	return &exitError{exitHuman, podmanUnsound, fmt.Errorf("podman is %s, so nothing was restarted: %s", d.State, d.Evidence), "archy podman heal"}
 }
-
-// podmanUnsound is the class of the error of sound.
-const podmanUnsound = "podman-unsound"
 
 // podmanAsked tells that a pass ended as one does whose podman or user manager cannot be asked.
 func podmanAsked(err error) bool {

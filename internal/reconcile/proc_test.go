@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -241,6 +242,27 @@ func TestNothingIsMovedOverByAnUnsoundPodman(t *testing.T) {
 	}
 	if err := pass(); err != nil || asked != 2 {
 		t.Errorf("with nothing lost: %v after %d questions", err, asked)
+	}
+}
+
+// A tier of a first boot waits for the gates below it, and an app without a health check has none.
+func TestATierWaitsForThoseThatSayHowTheyAre(t *testing.T) {
+	t.Parallel()
+	apps := five()
+	mute, _, _ := strings.Cut(manifestOf("mute", 3), "  health_check:")
+	apps["mute"], apps["page"] = mute, manifestOf("page", 4)
+	n := newNode(t, apps).firstBootDone()
+	plan := n.plan(func(o *Options) { o.Boot = true })
+	start := map[string]Operation{}
+	for _, op := range plan.Ops {
+		if op.Kind == Start {
+			start[op.App] = op
+		}
+	}
+	for id, waits := range map[string]bool{"solo": true, "web": true, "mute": false} {
+		if start[id].N == 0 || slices.Contains(start["page"].After, start[id].N) != waits {
+			t.Errorf("page starts after %v; is %s (%d) waited for: want %v", start["page"].After, id, start[id].N, waits)
+		}
 	}
 }
 
