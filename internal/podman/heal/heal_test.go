@@ -236,6 +236,50 @@ func (b *bench) untouched(r Report) {
 	}
 }
 
+// watched notes when each command ran, and ends the climb when one stops something.
+type watched struct {
+	*bench
+	at     map[string]time.Time
+	atStop context.CancelFunc
+}
+
+func (w watched) Run(ctx context.Context, c command.Cmd) (command.Result, error) {
+	w.at[strings.Join(c.Argv, " ")] = time.Now()
+	if slices.Contains(c.Argv, "stop") && w.atStop != nil {
+		w.atStop()
+	}
+	if ctx.Err() != nil {
+		return command.Result{}, ctx.Err()
+	}
+	return w.bench.Run(ctx, c)
+}
+
+// systemd counts a socket's starts on through a restart: rung 2 waits before it starts the socket again. Who is interrupted meanwhile has the socket
+// all the same.
+func TestTheSocketStaysStoppedForAWhile(t *testing.T) {
+	const stop, start = "systemctl --user stop podman.socket", "systemctl --user start podman.socket"
+	for _, interrupted := range []bool{false, true} {
+		b := newBench(t)
+		os.Remove(b.host(b.Layout.PodmanSocket()))
+		d := b.wants(SocketDown)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		w := watched{bench: b, at: map[string]time.Time{}}
+		b.Limits.Trigger = 50 * time.Millisecond
+		if interrupted {
+			b.Limits.Trigger, w.atStop = time.Hour, cancel
+		}
+		b.Runner = w
+		b.ClimbFrom(ctx, Safe, d)
+		if !slices.Contains(b.ran, start) {
+			t.Fatalf("interrupted %v: the socket stays down: %q", interrupted, b.ran)
+		}
+		if pause := w.at[start].Sub(w.at[stop]); !interrupted && pause < b.Limits.Trigger {
+			t.Errorf("started %s after it was stopped", pause)
+		}
+	}
+}
+
 func TestCheckFindsEachState(t *testing.T) {
 	for _, c := range []struct {
 		want State

@@ -116,13 +116,12 @@ func (c *climb) startManager(ctx context.Context) error {
 // restartSocket, rung 2. A service that ended again and again has used up the socket's starts (systemd.socket(5), TriggerLimitBurst=: 20 within 2 s). They
 // are counted on through a restart, so the first question after one would take the socket down again.
 func (c *climb) restartSocket(ctx context.Context) error {
-	if err := c.run(ctx, quick, "systemctl", "--user", "stop", "podman.socket"); err != nil {
-		return err
+	err := c.run(ctx, quick, "systemctl", "--user", "stop", "podman.socket")
+	if err == nil {
+		err = wait.For(ctx, c.limits.Trigger)
 	}
-	if err := wait.For(ctx, c.limits.Trigger); err != nil {
-		return err
-	}
-	return c.run(ctx, quick, "systemctl", "--user", "start", "podman.socket")
+	// Whoever ends the climb here does not want to be left without a socket.
+	return errors.Join(err, c.run(context.WithoutCancel(ctx), quick, "systemctl", "--user", "start", "podman.socket"))
 }
 
 // lostMonitors is podman's word that no monitor's file of the containers that it believes to run is there.
