@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -33,21 +34,31 @@ func (c CLI) Chown(ctx context.Context, path string, uid, gid int) error {
 // ReadFile reads a file that belongs to a mapped user. A missing one is an fs.ErrNotExist.
 func (c CLI) ReadFile(ctx context.Context, path string) ([]byte, error) {
 	res, err := c.cat(ctx, path)
-	var exit *command.ExitError
-	if errors.As(err, &exit) && strings.Contains(exit.Stderr, "No such file or directory") {
+	if absent(err) {
 		return nil, fmt.Errorf("read %s: %w", path, fs.ErrNotExist)
 	}
 	return res.Stdout, err
 }
 
-// cat reads in the user namespace that podman's pause process holds: joining it takes 2 ms, podman unshare 60. Whatever
-// goes wrong with that, podman unshare has the last word.
+// absent tells that cat has found no file, and not that something on the way to cat has.
+func absent(err error) bool {
+	var exit *command.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	return slices.ContainsFunc(strings.Split(exit.Stderr, "\n"), func(line string) bool {
+		return strings.HasPrefix(line, "cat: ") && strings.HasSuffix(line, "No such file or directory")
+	})
+}
+
+// cat reads in the user namespace that podman's pause process holds: joining it takes 2 ms, podman unshare 60. If there is
+// no way into it, podman unshare has the last word.
 func (c CLI) cat(ctx context.Context, path string) (command.Result, error) {
 	if pid := c.pausePid(); pid != "" {
-		res, err := c.Runner.Run(ctx, command.Cmd{Limit: DefaultLimits().Mapped,
+		res, err := c.Runner.Run(ctx, command.Cmd{Limit: DefaultLimits().Mapped, Env: plainWords,
 			Argv: []string{"nsenter", "--user", "--preserve-credentials", "--target", pid, "cat", "--", path}})
-		if err == nil {
-			return res, nil
+		if err == nil || absent(err) {
+			return res, err
 		}
 	}
 	return c.unshare(ctx, nil, "cat", "--", path)
@@ -114,11 +125,13 @@ func (c CLI) StartInScope(ctx context.Context, name string) error {
 	return nil
 }
 
+// plainWords is for commands whose messages are read.
+var plainWords = []string{"LC_ALL=C"}
+
 func (c CLI) unshare(ctx context.Context, stdin []byte, argv ...string) (command.Result, error) {
 	cmd := command.Cmd{
-		Argv: append([]string{"podman", "unshare"}, argv...),
-		// The messages of cat are read.
-		Env:   []string{"LC_ALL=C"},
+		Argv:  append([]string{"podman", "unshare"}, argv...),
+		Env:   plainWords,
 		Limit: DefaultLimits().Mapped,
 	}
 	if stdin != nil {

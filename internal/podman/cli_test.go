@@ -5,6 +5,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -62,5 +66,36 @@ func TestReadFileAbsent(t *testing.T) {
 	denied := &command.ExitError{Argv: []string{"podman"}, Code: 1, Stderr: "cat: /data/f: Permission denied"}
 	if _, err := (podman.CLI{Runner: &recorder{err: denied}}).ReadFile(context.Background(), "/data/f"); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// byCommand answers each program as told, and counts.
+type byCommand struct {
+	answers map[string]error
+	ran     []string
+}
+
+func (r *byCommand) Run(_ context.Context, c command.Cmd) (command.Result, error) {
+	r.ran = append(r.ran, c.Argv[0])
+	return command.Result{}, r.answers[c.Argv[0]]
+}
+
+// TestReadFileInThePauseProcess reads in the namespace of podman's pause process: what cat says there is taken, and what keeps
+// cat from running there is not.
+func TestReadFileInThePauseProcess(t *testing.T) {
+	pause := filepath.Join(t.TempDir(), "pause.pid")
+	if err := os.WriteFile(pause, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for stderr, want := range map[string][]string{
+		"cat: /data/f: No such file or directory\n":                       {"nsenter"},
+		"nsenter: cannot open /proc/7/ns/user: No such file or directory": {"nsenter", "podman"},
+		"cat: /data/f: Permission denied\n":                               {"nsenter", "podman"},
+	} {
+		r := &byCommand{answers: map[string]error{"nsenter": &command.ExitError{Argv: []string{"nsenter"}, Code: 1, Stderr: stderr}}}
+		_, err := podman.CLI{Runner: r, Pause: pause}.ReadFile(context.Background(), "/data/f")
+		if !slices.Equal(r.ran, want) || errors.Is(err, fs.ErrNotExist) != (len(want) == 1) {
+			t.Errorf("%q: ran %v, error %v, want %v", stderr, r.ran, err, want)
+		}
 	}
 }
