@@ -130,7 +130,7 @@ func (t Timing) orDefault() Timing {
 	}
 	or(&t.Alive, aliveFor)
 	or(&t.Settle, 5*time.Second)
-	or(&t.Poll, 300*time.Millisecond)
+	or(&t.Poll, 200*time.Millisecond)
 	or(&t.Lock, 5*time.Second)
 	return t
 }
@@ -195,34 +195,22 @@ type Names interface {
 func (x *Applier) Apply(ctx context.Context, w *World, plan Plan) []AppResult {
 	r := newRun(x, w, plan)
 	r.ending = ctx
-	parallel := make(chan struct{}, max(x.Options.MaxParallel, 1))
-	pulls := make(chan struct{}, 2)
-	done := make([]chan struct{}, len(plan.Ops)+1)
-	for i := range done {
-		done[i] = make(chan struct{})
-	}
-	var all sync.WaitGroup
-	for _, op := range plan.Ops {
-		all.Go(func() {
-			defer close(done[op.N])
-			for _, n := range op.After {
-				<-done[n]
-			}
-			slot := parallel
-			if op.Kind == PullImage || op.Kind == BuildImage {
-				slot = pulls
-			}
-			slot <- struct{}{}
-			leave := sync.OnceFunc(func() { <-slot })
-			defer leave()
-			if c := r.apps[op.App]; c != nil && x.Options.Boot {
-				c.leave = leave
-			}
-			r.do(ctx, op)
-		})
-	}
-	all.Wait()
+	newSchedule(plan.Ops, r.rank, x.Options.MaxParallel).run(func(op Operation, leave func()) {
+		if c := r.apps[op.App]; c != nil && x.Options.Boot {
+			c.leave = leave
+		}
+		r.do(ctx, op)
+	})
 	return r.finish(ctx)
+}
+
+// rank of an operation is its place in the plan. Of a tier of a first boot the app comes first that has no health check:
+// it must live for a while before it counts as started, and the others can do their starting meanwhile.
+func (r *run) rank(op Operation) int {
+	if c := r.apps[op.App]; c != nil && r.Options.Boot && c.Spec.Health == nil {
+		return -op.N
+	}
+	return op.N
 }
 
 // run is one execution of a plan.

@@ -30,6 +30,9 @@ func reason(o outcome) string {
 // faster.
 const healthEvery = 2 * time.Second
 
+// firstHealth is how long a gate leaves the first check to podman, which runs one as soon as the container is up.
+const firstHealth = time.Second
+
 // gate watches an app that was started until it is in the gate's condition, is dead, or the limit is over. window is how
 // long it must live in any case.
 func (r *run) gate(ctx context.Context, c *change, g Gate, window time.Duration) outcome {
@@ -140,6 +143,9 @@ func (w *watcher) reached(ctx context.Context, g Gate, got podman.Inspect) outco
 	if got.Health != nil && got.Health.Status == podman.HealthHealthy {
 		return outcome{reached: true}
 	}
+	if w.nextHealth.IsZero() && !checked(got.Health) {
+		w.nextHealth = w.Now().Add(firstHealth)
+	}
 	if w.Now().Before(w.nextHealth) {
 		return outcome{}
 	}
@@ -149,6 +155,9 @@ func (w *watcher) reached(ctx context.Context, g Gate, got podman.Inspect) outco
 	// A check that cannot be run says nothing: the next look decides.
 	return outcome{reached: err == nil && status == podman.HealthHealthy}
 }
+
+// checked tells that podman has run the check at least once.
+func checked(h *podman.Health) bool { return h != nil && len(h.Log) > 0 }
 
 // needsMet asks, at the moment of a start, whether the apps that this one needs are in the conditions it wants.
 func (r *run) needsMet(ctx context.Context, c *change, op Operation) error {
