@@ -65,9 +65,18 @@ func (s *schedule) change(what func()) {
 	})
 }
 
+// one runs an operation. Room that it has not left before is free at the moment at which what waited for it may begin.
 func (s *schedule) one(op Operation, in lane) {
-	leave := sync.OnceFunc(func() { s.change(func() { s.room[in]++ }) })
-	s.do(op, leave)
-	leave()
-	s.change(func() { delete(s.open, op.N) })
+	left := false
+	leave := func() {
+		if !left {
+			left = true
+			s.room[in]++
+		}
+	}
+	s.do(op, func() { s.change(leave) })
+	s.change(func() {
+		leave()
+		delete(s.open, op.N)
+	})
 }
