@@ -127,6 +127,9 @@ func phaseOf(ev reconcile.Event) string {
 // end tells how an app came out of the pass.
 func (t *teller) end(a reconcile.AppResult) {
 	ev := firstboot.Event{App: a.App, Phase: firstboot.PhaseDone, Text: a.Summary()}
+	if a.Action == reconcile.Installed && a.Class == reconcile.ClassOK {
+		ev.Text = a.Detail // its cause is that it was not installed, which is no news of an app that is
+	}
 	switch a.Class {
 	case reconcile.ClassFailed, reconcile.ClassNeedsHuman:
 		ev.Phase, ev.Text, ev.Error = firstboot.PhaseFailed, "", why(a)

@@ -84,6 +84,9 @@ func TestFirstBootOfFive(t *testing.T) {
 	b.run(fiveJob)
 	for _, id := range fiveJob.Apps {
 		b.wantPhase(id, firstboot.PhaseDone, "")
+		if text := b.last(id).Text; text != "" {
+			t.Errorf("%s is done, %q", id, text)
+		}
 	}
 	want := []string{firstboot.PhasePulling, firstboot.PhaseCreating, firstboot.PhaseStarting, firstboot.PhaseWaiting, firstboot.PhaseDone}
 	if got := b.phases("solo"); !slices.Equal(got, want) {
