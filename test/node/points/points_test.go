@@ -30,6 +30,7 @@ var scenarios = []scenario{
 	{"replace", converged, changed, []string{"reconcile"}, []string{"reconcile"}, 2},
 	{"upgrade", converged, nextImage, []string{"upgrade", "filebrowser", "--to", "v2.27.0-next"}, []string{"reconcile"}, 1},
 	{"migrate", converged, scripted, []string{"adopt", "--migrate", "filebrowser"}, []string{"adopt", "--migrate", "filebrowser"}, 1},
+	{"heal", converged, corrupted, []string{"podman", "heal"}, []string{"podman", "heal", "--full"}, 1},
 	{"first boot", bare, nothing, []string{"first-boot"}, []string{"first-boot"}, 1},
 }
 
@@ -152,6 +153,12 @@ func scripted(m *machine) {
 			-e FB_PORT=80 -e FB_ADDRESS=0.0.0.0 -e FB_ROOT=/srv -e FB_DATABASE=/database/filebrowser.db -e FB_USERNAME=admin \
 			-e FB_PASSWORD="$(cat ` + dataDir + `/secrets/filebrowser-admin-hash)" docker.io/filebrowser/filebrowser:v2.27.0`)
 	m.archy("adopt")
+}
+
+// corrupted puts zeros in podman's database, more than an hour after the last climb.
+func corrupted(m *machine) {
+	m.user("rm -f " + dataDir + "/state/heal.json " + dataDir + "/state/restarts/filebrowser.json; systemctl --user stop podman.service; systemctl --user reset-failed; " +
+		"dd if=/dev/zero of=" + dataDir + "/containers/storage/db.sql bs=4096 count=1 conv=notrunc status=none")
 }
 
 func nothing(*machine) {}
