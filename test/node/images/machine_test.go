@@ -57,9 +57,14 @@ func (n machine) write(t *testing.T, path, text string) {
 // pass makes everything that is missing; the test ends unless it exits with code.
 func (n machine) pass(t *testing.T, code int) reconcile.Result {
 	t.Helper()
+	return n.reconcile(t, code, "--create-missing")
+}
+
+func (n machine) reconcile(t *testing.T, code int, args ...string) reconcile.Result {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	res := n.User(ctx, "archy", "reconcile", "--json", "--create-missing")
+	res := n.User(ctx, append([]string{"archy", "reconcile", "--json"}, args...)...)
 	var r reconcile.Result
 	if err := json.Unmarshal([]byte(res.Stdout), &r); err != nil || res.Code != code {
 		t.Fatalf("archy reconcile: exit code %d, want %d (%v)\n%s%s", res.Code, code, err, res.Stdout, res.Stderr)
