@@ -116,6 +116,9 @@ func killedUpgrade(ctx context.Context, r *Round) error {
 // killedMigrate makes the container of an app one that a script has made, with the same image, mounts and ports.
 func killedMigrate(ctx context.Context, r *Round) error {
 	leaves := r.leaves(func(a App) bool { return len(a.SecretFiles) == 0 && !a.mountsSecret })
+	if len(leaves) == 0 {
+		return nil // nobody of a small group can be made by a script
+	}
 	a := r.next(leaves, 1)[0]
 	r.Hit(a)
 	args, err := r.createCommand(ctx, a)
