@@ -13,7 +13,9 @@ mkdir -p $D/{mysql-mempool,bitcoin,lnd,electrumx,mempool,bitcoin-ui} $D/filebrow
 podman unshare chown 999:999 $D/mysql-mempool
 podman unshare chown 1000:1000 $D/mempool
 
-if [ ! -e $D/bitcoin/bitcoin.conf ]; then
+# An app's user may own its data by now, and a file in there is not to be seen from outside.
+missing() { ! podman unshare test -e "$1"; }
+if chosen bitcoin-knots && missing $D/bitcoin/bitcoin.conf; then
 	cat >$D/bitcoin/bitcoin.conf <<-EOF
 		server=1
 		$(archy secrets rpcauth)
@@ -25,22 +27,24 @@ if [ ! -e $D/bitcoin/bitcoin.conf ]; then
 		txindex=1
 	EOF
 fi
-[ -e $D/lnd/lnd.conf ] || cat >$D/lnd/lnd.conf <<-EOF
-	[Application Options]
-	alias=my-node
-	listen=0.0.0.0:9735
-	rpclisten=0.0.0.0:10009
-	restlisten=0.0.0.0:8080
-	bitcoin.active=true
-	bitcoin.mainnet=true
-	bitcoin.node=bitcoind
-	bitcoind.rpchost=bitcoin-knots:8332
-	bitcoind.rpcuser=archipelago
-	bitcoind.rpcpass=$RPC
-	bitcoind.zmqpubrawblock=tcp://bitcoin-knots:28332
-	bitcoind.zmqpubrawtx=tcp://bitcoin-knots:28333
-EOF
-cat >$D/bitcoin-ui/nginx.conf <<-EOF
+if chosen lnd && missing $D/lnd/lnd.conf; then
+	cat >$D/lnd/lnd.conf <<-EOF
+		[Application Options]
+		alias=my-node
+		listen=0.0.0.0:9735
+		rpclisten=0.0.0.0:10009
+		restlisten=0.0.0.0:8080
+		bitcoin.active=true
+		bitcoin.mainnet=true
+		bitcoin.node=bitcoind
+		bitcoind.rpchost=bitcoin-knots:8332
+		bitcoind.rpcuser=archipelago
+		bitcoind.rpcpass=$RPC
+		bitcoind.zmqpubrawblock=tcp://bitcoin-knots:28332
+		bitcoind.zmqpubrawtx=tcp://bitcoin-knots:28333
+	EOF
+fi
+chosen archy-bitcoin-ui && cat >$D/bitcoin-ui/nginx.conf <<-EOF
 	server {
 	    listen 8334;
 	    root /usr/share/nginx/html;
