@@ -38,7 +38,7 @@ var modes = []string{"fail", "die-before", "die-after", "hang"}
 
 // TestPoints breaks archy off at its external calls, one a run, and wants the next run to put the node right. In CI it takes
 // a few at random; ARCHY_POINTS=all takes each with each mode, a number takes that many of each scenario.
-// ARCHY_TEST_SEED repeats a run, ARCHY_POINT=7:fail makes that one alone.
+// ARCHY_TEST_SEED repeats a run, ARCHY_POINT=7:fail makes that one alone, ARCHY_POINT=7-20 these points with each mode.
 func TestPoints(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("ARCHY_TEST_SEED"); text != "" {
@@ -105,8 +105,8 @@ func (s scenario) choose(t *testing.T, r *rand.Rand, points []string) []fault {
 			all = append(all, fault{i + 1, what})
 		}
 	}
-	if one := os.Getenv("ARCHY_POINT"); one != "" {
-		return slices.DeleteFunc(all, func(f fault) bool { return f.String() != one })
+	if some := os.Getenv("ARCHY_POINT"); some != "" {
+		return chosen(t, all, some)
 	}
 	number := s.ci
 	switch text := os.Getenv("ARCHY_POINTS"); text {
@@ -122,6 +122,20 @@ func (s scenario) choose(t *testing.T, r *rand.Rand, points []string) []fault {
 	}
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all[:min(number, len(all))]
+}
+
+// chosen are the faults that ARCHY_POINT names: one as 7:fail, or all those of some points as 7-20.
+func chosen(t *testing.T, all []fault, some string) []fault {
+	var from, to int
+	if _, err := fmt.Sscanf(some, "%d-%d", &from, &to); err == nil {
+		all = slices.DeleteFunc(all, func(f fault) bool { return f.at < from || f.at > to })
+	} else {
+		all = slices.DeleteFunc(all, func(f fault) bool { return f.String() != some })
+	}
+	if len(all) == 0 {
+		t.Fatalf("ARCHY_POINT=%s names no point", some)
+	}
+	return all
 }
 
 // gone takes the unit and so the app away, as a person in a hurry would.
