@@ -164,6 +164,9 @@ func (r *run) writeUnit(ctx context.Context, c *change, op Operation) error {
 			return err
 		}
 	}
+	if !c.plan.replaces() && c.Running() && c.record.Op != nil && c.record.Op.Kind == state.OpReplace {
+		c.record.Op = nil // a change that was broken off before its restart, and that nobody wants any more
+	}
 	if changed(c.App) && c.record.Op == nil && !c.Running() {
 		// There is no way back to the old spec: the back-off of the new one counts from here.
 		c.history.Close()
@@ -215,6 +218,9 @@ func (p AppPlan) replaces() bool { return slices.Contains(p.Steps, stepReplace) 
 func (r *run) beginReplace(c *change) error {
 	if err := r.Records.SavePrevUnit(c.Container, c.Unit.Content); err != nil {
 		return err
+	}
+	if c.record.FailedHash == c.Hash {
+		c.record.FailedHash = "" // the owner wants it tried again, and so does the next run if this one is killed
 	}
 	c.record.Op = &state.Op{Kind: state.OpReplace, Step: 3, PreviousImage: c.record.Image, PreviousHash: c.specOnDisk(),
 		NewHash: c.Hash, StartedAt: r.Now().UTC(), StepAt: r.Now().UTC()}

@@ -323,6 +323,55 @@ func TestReplaceKilledAt(t *testing.T) {
 	}
 }
 
+// A change that failed is tried again because its owner says so, and the run is killed: the next goes on with it.
+func TestTriedAgainAndKilled(t *testing.T) {
+	for _, call := range []string{"write unit web", "reload", "reset-failed web.service", "restart web.service"} {
+		t.Run(call, func(t *testing.T) {
+			n := fiveRunning(t)
+			apps := five()
+			apps["web"] = changedTo(apps["web"])
+			n.load(apps)
+			n.newWebFails()
+			if got := n.result(n.pass(), "web"); got.Action != RolledBack {
+				t.Fatalf("%+v", got)
+			}
+			n.onCall = nil
+			n.fault = fault{kind: "kill", match: call, at: 1}
+			_, _ = n.tryPass(func(o *Options) { o.Force, o.Only = true, []string{"web"} })
+			if n.fault.hit == "" {
+				t.Fatalf("%q was never called: %q", call, n.calls)
+			}
+			n.revive()
+			n.later(6 * time.Minute)
+			n.pass()
+			n.converged()
+			if r := n.record("web"); r.Op != nil || r.FailedHash != "" || n.containers["web"].Labels[spec.LabelSpecHash] != r.SpecHash {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// A change is killed before its restart, and its owner takes it back: one pass forgets it.
+func TestKilledAndTakenBack(t *testing.T) {
+	n := fiveRunning(t)
+	apps := five()
+	apps["web"] = changedTo(apps["web"])
+	n.load(apps)
+	n.fault = fault{kind: "kill", match: "reload", at: 1}
+	_, _ = n.tryPass()
+	n.revive()
+	n.load(five())
+	n.later(6 * time.Minute)
+	if got := n.result(n.pass(), "web"); got.Action != Updated {
+		t.Errorf("%+v", got)
+	}
+	n.converged()
+	if r := n.record("web"); r.Op != nil {
+		t.Errorf("%+v", r.Op)
+	}
+}
+
 // newWebFails makes web's new spec one that dies, also in the container that runs already, until the roll-back.
 func (n *fakeNode) newWebFails() {
 	const image = "docker.io/example/web:v1.0"
@@ -373,7 +422,14 @@ func scenarios() []scenario {
 	}
 	return []scenario{
 		{"first install of five apps", func(t testing.TB) *fakeNode { return newNode(t, five()).firstBootDone() }, plain, converged, one},
-		{"replace", replaced, plain, converged, one},
+		{"replace", replaced, plain, func(n *fakeNode) {
+			n.converged()
+			for _, id := range []string{"api", "web"} {
+				if r := n.record(id); r.FailedHash != "" {
+					n.t.Errorf("%s: the change is held, and nothing was wrong with it", id)
+				}
+			}
+		}, one},
 		{"replace that is rolled back", func(t testing.TB) *fakeNode {
 			n := replaced(t)
 			n.onCall = n.onlyOldRuns()

@@ -9,6 +9,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/state"
+	"git.tx1138.com/lfg2025/archy/internal/systemd"
 )
 
 // replace restarts an app with its new unit and verifies it. A change that does not come up healthy is undone, and the
@@ -18,14 +19,17 @@ func (r *run) replace(ctx context.Context, c *change, op Operation) error {
 		return r.start(ctx, c, op)
 	}
 	if c.record.Op.Rollback { // it failed before, and the owner wants it tried again
-		c.record.Op.Rollback, c.record.Op.Reason, c.record.Op.NewHash = false, "", c.Hash
+		c.record.Op.Rollback, c.record.Op.Reason, c.record.Op.NewHash, c.record.FailedHash = false, "", c.Hash, ""
 	}
 	if err := r.step(c, 7); err != nil {
 		return err
 	}
 	if err := r.bringUp(ctx, c, true); err != nil {
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case !systemd.Blames(err):
+			return err // the change is not to blame: the next run goes on with it
 		}
 		return r.undo(ctx, c, err)
 	}

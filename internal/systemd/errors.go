@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,6 +81,27 @@ func (e *JobError) Unwrap() error {
 		return context.DeadlineExceeded
 	}
 	return nil
+}
+
+// badUnits are the errors of org.freedesktop.systemd1 with which it makes no job because of the unit.
+var badUnits = []string{
+	"org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.systemd1.LoadFailed",
+	"org.freedesktop.systemd1.BadUnitSetting", "org.freedesktop.systemd1.UnitMasked",
+}
+
+// Blames tells that an error of Start or Restart says something about the unit: its job came to a bad end, or systemd refused
+// it. A bus that is gone or silent, a job that somebody else's took the place of, and one whose unit is up by now although nobody
+// said that it had ended, say nothing about it.
+func Blames(err error) bool {
+	var job *JobError
+	var remote godbus.Error
+	switch {
+	case errors.As(err, &job):
+		return job.Result != ResultCanceled && !(job.Result == ResultLimit && job.Detail.ActiveState == "active")
+	case errors.As(err, &remote):
+		return slices.Contains(badUnits, remote.Name)
+	}
+	return false
 }
 
 // explain names the call and its unit, and sorts out errors of the bus.

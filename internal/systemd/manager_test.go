@@ -3,6 +3,7 @@ package systemd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	godbus "github.com/godbus/dbus/v5"
 	"go.uber.org/goleak"
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
@@ -115,6 +117,35 @@ func TestJobError(t *testing.T) {
 	} {
 		if err.Error() != want {
 			t.Errorf("got  %s\nwant %s", err, want)
+		}
+	}
+}
+
+// test that a change is blamed for what its unit does, and not for a manager that does not answer
+func TestBlames(t *testing.T) {
+	m := &Manager{}
+	remote := func(name string) error { return m.explain("restart x.service", godbus.Error{Name: name}) }
+	for _, test := range []struct {
+		err  error
+		want bool
+	}{
+		{&JobError{Result: ResultFailed}, true},
+		{&JobError{Result: ResultTimeout}, true},
+		{&JobError{Result: ResultDependency}, true},
+		{&JobError{Result: ResultLimit, Detail: Detail{Unit: Unit{ActiveState: "activating"}}}, true},
+		{&JobError{Result: ResultLimit, Detail: Detail{Unit: Unit{ActiveState: "active"}}}, false},
+		{&JobError{Result: ResultCanceled}, false},
+		{fmt.Errorf("start: %w", &JobError{Result: ResultFailed}), true},
+		{remote("org.freedesktop.systemd1.BadUnitSetting"), true},
+		{remote("org.freedesktop.systemd1.NoSuchUnit"), true},
+		{remote("org.freedesktop.systemd1.TransactionIsDestructive"), false}, // the machine shuts down
+		{remote("org.freedesktop.DBus.Error.NoReply"), false},
+		{m.explain("restart x.service", godbus.ErrClosed), false},
+		{fmt.Errorf("no answer: %w", context.DeadlineExceeded), false},
+		{context.Canceled, false},
+	} {
+		if got := Blames(test.err); got != test.want {
+			t.Errorf("%v: %v", test.err, got)
 		}
 	}
 }

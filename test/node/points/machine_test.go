@@ -1,6 +1,5 @@
 //go:build failpoints
 
-// Package points_test breaks archy off at its external calls on a real node (docs/failure-points.md). The tests need root.
 package points_test
 
 import (
@@ -14,14 +13,12 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/test/node"
+	"git.tx1138.com/lfg2025/archy/test/node/points"
 )
 
 const (
 	dataDir = "/var/lib/archipelago"
 	unitDir = "/home/archipelago/.config/containers/systemd"
-	logPath = "/tmp/archy-points"
-	// patience bounds every single command; the longest limit of a hanging call is two minutes.
-	patience = 5 * time.Minute
 )
 
 // machine is a node with one app and an archy that can be broken off.
@@ -76,10 +73,10 @@ func (m *machine) user(script string) string {
 }
 
 // try runs archy and keeps what it says.
-func (m *machine) try(env []string, args ...string) node.Result {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (m *machine) try(args ...string) node.Result {
+	ctx, cancel := context.WithTimeout(context.Background(), points.Patience)
 	defer cancel()
-	res := m.Run(ctx, node.Cmd{User: !m.root, Args: append([]string{"archy"}, args...), Env: env})
+	res := m.Run(ctx, m.command(args))
 	m.keep(res)
 	return res
 }
@@ -91,62 +88,30 @@ func (m *machine) keep(res node.Result) {
 // archy runs archy, which has to succeed.
 func (m *machine) archy(args ...string) {
 	m.t.Helper()
-	if res := m.try(nil, args...); res.Code != 0 || res.Err != nil {
+	if res := m.try(args...); res.Code != 0 || res.Err != nil {
 		m.t.Fatalf("archy %v: exit code %d, %v\n%s%s", args, res.Code, res.Err, res.Stdout, res.Stderr)
 	}
 }
 
-// broken runs archy with a fault at a point, or with none to learn the points.
-func (m *machine) broken(args []string, fault, point string) {
+// command is archy as root or the service user.
+func (m *machine) command(args []string) node.Cmd {
+	return node.Cmd{User: !m.root, Args: append([]string{"archy"}, args...)}
+}
+
+// broken runs archy with a fault at a point, or with none, and then it has to succeed.
+func (m *machine) broken(args []string, f points.Fault, point string) {
 	m.t.Helper()
-	m.sh("rm -f " + logPath)
-	env := []string{"ARCHY_FAILPOINT=" + fault, "ARCHY_FAILPOINT_LOG=" + logPath}
-	if strings.HasSuffix(fault, ":hang") && strings.Contains(point, " file ") {
-		m.hangingFile(args, env)
-		return
-	}
-	start := time.Now()
-	res := m.try(env, args...)
-	if strings.Contains(res.Stderr, "panic:") || res.Code < 0 {
-		m.t.Errorf("with %s: exit code %d, %v\n%s", fault, res.Code, res.Err, res.Stderr)
-	}
-	if fault == "" && res.Code != 0 {
+	res := points.Break(m.t, m.Node, m.command(args), f, point)
+	if m.keep(res); f.At == 0 && res.Code != 0 {
 		m.t.Fatalf("without a fault: exit code %d\n%s%s", res.Code, res.Stdout, res.Stderr)
 	}
-	m.t.Logf("archy ended with %d after %s", res.Code, time.Since(start).Round(time.Second))
 }
 
-// hangingFile runs archy up to a write that never returns, as on a disk that has gone: nothing but the end of the process
-// ends that.
-func (m *machine) hangingFile(args, env []string) {
+// hourPasses forgets how often archy started the app and when it healed podman, as if the last run lay long ago: what a fault
+// made archy wait for must not add up from run to run.
+func (m *machine) hourPasses() {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	p, err := m.Start(ctx, node.Cmd{User: !m.root, Args: append([]string{"archy"}, args...), Env: env})
-	m.must(err)
-	ended := make(chan node.Result, 1)
-	go func() { ended <- p.Wait() }()
-	for before := -1; ; {
-		select {
-		case res := <-ended:
-			m.keep(res)
-			return
-		case <-time.After(3 * time.Second):
-		}
-		now := len(m.points())
-		if now == before {
-			_ = p.Kill()
-		}
-		before = now
-	}
-}
-
-// points are the calls of the last broken run, by kind and object.
-func (m *machine) points() []string {
-	m.t.Helper()
-	text, err := m.ReadFile(logPath)
-	m.must(err)
-	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	m.sh("rm -f " + dataDir + "/state/heal.json " + dataDir + "/state/restarts/filebrowser.json")
 }
 
 // unharmed wants what must be true right after the break: no half file, no second copy, nothing lost.
@@ -192,7 +157,7 @@ func (m *machine) single() {
 func (m *machine) again(args []string) {
 	m.t.Helper()
 	for range 3 {
-		res := m.try(nil, args...)
+		res := m.try(args...)
 		if res.Code == 0 && m.runs() {
 			return
 		}
@@ -205,7 +170,7 @@ func (m *machine) again(args []string) {
 
 // running are the names of running containers that are the app's, none when podman cannot tell.
 func (m *machine) running() []string {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), points.Patience)
 	defer cancel()
 	return strings.Fields(m.User(ctx, "podman", "ps", "--filter", "name=filebrowser", "--format", "{{.Names}}").Stdout)
 }
@@ -219,11 +184,11 @@ func (m *machine) settled() {
 	check := []string{"reconcile", "--check-only", "--exit-code"}
 	if m.root {
 		check = append(check, "--as-service-user")
-		if res := m.try(nil, "first-boot", "--check"); res.Code != 0 || res.Stdout != "nothing to do\n" {
+		if res := m.try("first-boot", "--check"); res.Code != 0 || res.Stdout != "nothing to do\n" {
 			m.t.Errorf("first boot has left to do:\n%s%s", res.Stdout, res.Stderr)
 		}
 	}
-	if res := m.try(nil, check...); res.Code != 0 {
+	if res := m.try(check...); res.Code != 0 {
 		m.t.Errorf("something is left to do, exit code %d:\n%s%s", res.Code, res.Stdout, res.Stderr)
 	}
 	label := m.user(`podman ps --filter name=^filebrowser$ --format '{{index .Labels "io.archipelago.managed"}}'`)

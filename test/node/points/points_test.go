@@ -5,12 +5,10 @@ package points_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"git.tx1138.com/lfg2025/archy/test/node/points"
 )
 
 // scenario is one change of a node that is broken off at an external call, and the run that must repair that.
@@ -21,8 +19,8 @@ type scenario struct {
 	// prepare makes the change due again, args makes it, after is the next run.
 	prepare     func(m *machine)
 	args, after []string
-	// ci is the number of points in a run of CI.
-	ci int
+	// few is the number of points where nobody says how many.
+	few int
 }
 
 var scenarios = []scenario{
@@ -34,20 +32,10 @@ var scenarios = []scenario{
 	{"first boot", bare, nothing, []string{"first-boot"}, []string{"first-boot"}, 1},
 }
 
-var modes = []string{"fail", "die-before", "die-after", "hang"}
-
-// TestPoints breaks archy off at its external calls, one a run, and wants the next run to put the node right. In CI it takes
-// a few at random; ARCHY_POINTS=all takes each with each mode, a number takes that many of each scenario.
-// ARCHY_TEST_SEED repeats a run, ARCHY_POINT=7:fail makes that one alone, ARCHY_POINT=7-20 these points with each mode.
+// TestPoints breaks archy off at its external calls, one a run, and wants the next run to put the node right. points.Choose
+// tells how many.
 func TestPoints(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("ARCHY_TEST_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("ARCHY_TEST_SEED=%d", seed)
+	seed := points.Seed(t)
 	for i, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -59,84 +47,36 @@ func TestPoints(t *testing.T) {
 func (s scenario) run(t *testing.T, r *rand.Rand) {
 	m := s.start(t)
 	s.prepare(m)
-	m.broken(s.args, "", "")
-	points := m.points()
+	m.broken(s.args, points.Fault{}, "")
+	calls := points.Points(t, m.Node)
 	m.settled()
-	faults := s.choose(t, r, points)
+	faults := points.Choose(t, r, len(calls), s.few)
 	done, never := 0, 0
 	for _, f := range faults {
 		if s.ownNode() {
 			m.Cut()
 			m = s.start(t)
 		}
-		t.Logf("%s at %s", f, points[f.at-1])
+		t.Logf("%s at %s", f, calls[f.At-1])
+		m.hourPasses()
 		s.prepare(m)
 		kept := m.secrets()
-		m.broken(s.args, f.String(), points[f.at-1])
-		if len(m.points()) < f.at {
+		m.broken(s.args, f, calls[f.At-1])
+		if len(points.Points(t, m.Node)) < f.At {
 			never++ // this run waited less often than the first
 		}
 		m.unharmed(kept)
 		m.again(s.after)
 		if m.settled(); t.Failed() {
-			t.Fatalf("%s did not converge after %s at %s\n%s", s.name, f, points[f.at-1], m.said.String())
+			t.Fatalf("%s did not converge after %s at %s\n%s", s.name, f, calls[f.At-1], m.said.String())
 		}
 		done++
 	}
-	t.Logf("%s: %d points, %d runs, %d of them ended before their point, all converged", s.name, len(points), done, never)
+	t.Logf("%s: %d points, %d runs, %d of them ended before their point, all converged", s.name, len(calls), done, never)
 }
 
 // ownNode tells that a first boot happens once on a node.
 func (s scenario) ownNode() bool { return s.args[0] == "first-boot" }
-
-// fault is what happens at which point.
-type fault struct {
-	at   int
-	what string
-}
-
-func (f fault) String() string { return fmt.Sprintf("%d:%s", f.at, f.what) }
-
-// choose takes all faults, or some: hangs are left to longer runs, since most of them last half a minute.
-func (s scenario) choose(t *testing.T, r *rand.Rand, points []string) []fault {
-	var all []fault
-	for i := range points {
-		for _, what := range modes {
-			all = append(all, fault{i + 1, what})
-		}
-	}
-	if some := os.Getenv("ARCHY_POINT"); some != "" {
-		return chosen(t, all, some)
-	}
-	number := s.ci
-	switch text := os.Getenv("ARCHY_POINTS"); text {
-	case "all":
-		return all
-	case "":
-		all = slices.DeleteFunc(all, func(f fault) bool { return f.what == "hang" })
-	default:
-		var err error
-		if number, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	return all[:min(number, len(all))]
-}
-
-// chosen are the faults that ARCHY_POINT names: one as 7:fail, or all those of some points as 7-20.
-func chosen(t *testing.T, all []fault, some string) []fault {
-	var from, to int
-	if _, err := fmt.Sscanf(some, "%d-%d", &from, &to); err == nil {
-		all = slices.DeleteFunc(all, func(f fault) bool { return f.at < from || f.at > to })
-	} else {
-		all = slices.DeleteFunc(all, func(f fault) bool { return f.String() != some })
-	}
-	if len(all) == 0 {
-		t.Fatalf("ARCHY_POINT=%s names no point", some)
-	}
-	return all
-}
 
 // gone takes the unit and so the app away, as a person in a hurry would.
 func gone(m *machine) {
@@ -159,7 +99,7 @@ func nextImage(m *machine) {
 // scripted puts an old script's container in the place of the unit, adopted.
 func scripted(m *machine) {
 	m.user(`systemctl --user stop filebrowser || true
-		rm -f ` + unitDir + `/filebrowser.container ` + dataDir + `/state/apps/filebrowser.json ` + dataDir + `/state/restarts/filebrowser.json
+		rm -f ` + unitDir + `/filebrowser.container ` + dataDir + `/state/apps/filebrowser.json
 		systemctl --user daemon-reload
 		for old in $(podman ps -aq --filter name=filebrowser); do podman rm -f $old; done
 		podman run -q -d --name filebrowser --restart unless-stopped -p 8083:80 --user 0:0 \
@@ -169,9 +109,9 @@ func scripted(m *machine) {
 	m.archy("adopt")
 }
 
-// corrupted puts zeros in podman's database, more than an hour after the last climb.
+// corrupted puts zeros in podman's database.
 func corrupted(m *machine) {
-	m.user("rm -f " + dataDir + "/state/heal.json " + dataDir + "/state/restarts/filebrowser.json; systemctl --user stop podman.service; systemctl --user reset-failed; " +
+	m.user("systemctl --user stop podman.service; systemctl --user reset-failed; " +
 		"dd if=/dev/zero of=" + dataDir + "/containers/storage/db.sql bs=4096 count=1 conv=notrunc status=none")
 }
 
