@@ -96,8 +96,10 @@ func Blames(err error) bool {
 	var job *JobError
 	var remote godbus.Error
 	switch {
-	case errors.As(err, &job):
-		return job.Result != ResultCanceled && !(job.Result == ResultLimit && job.Detail.ActiveState == "active")
+	case errors.As(err, &job) && job.Result == ResultLimit:
+		return job.Detail.ActiveState != "active" && job.Detail.ActiveState != "" // not known: systemd is silent
+	case job != nil:
+		return job.Result != ResultCanceled
 	case errors.As(err, &remote):
 		return slices.Contains(badUnits, remote.Name)
 	}

@@ -134,6 +134,7 @@ func TestBlames(t *testing.T) {
 		{&JobError{Result: ResultDependency}, true},
 		{&JobError{Result: ResultLimit, Detail: Detail{Unit: Unit{ActiveState: "activating"}}}, true},
 		{&JobError{Result: ResultLimit, Detail: Detail{Unit: Unit{ActiveState: "active"}}}, false},
+		{&JobError{Result: ResultLimit}, false},
 		{&JobError{Result: ResultCanceled}, false},
 		{fmt.Errorf("start: %w", &JobError{Result: ResultFailed}), true},
 		{remote("org.freedesktop.systemd1.BadUnitSetting"), true},
