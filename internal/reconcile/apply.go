@@ -185,9 +185,9 @@ type Applier struct {
 	warn func(text string)
 }
 
-// Names is the name server of podman's networks.
+// Names is the name server of podman's networks, and whatever else still stands for containers that are gone.
 type Names interface {
-	DropStaleNames(ctx context.Context) error
+	DropStale(ctx context.Context) error
 }
 
 // Apply executes a plan and returns a result for every app in it. A failing app never ends the pass; only a context
@@ -331,7 +331,7 @@ func (r *run) dropNames(ctx context.Context) error {
 	if r.Names == nil || ctx.Err() != nil {
 		return nil
 	}
-	err := r.Names.DropStaleNames(ctx)
+	err := r.Names.DropStale(ctx)
 	if err != nil && r.warn != nil {
 		r.warn(err.Error())
 	}

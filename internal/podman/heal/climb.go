@@ -120,7 +120,9 @@ func (c *climb) rung(ctx context.Context, n int) bool {
 			c.r.Rungs = append(c.r.Rungs, step)
 			return false
 		}
-		err = c.act(ctx, n)
+		if err = c.probeEnds(ctx); err == nil {
+			err = c.act(ctx, n)
+		}
 	}
 	step.Done = err == nil
 	if err != nil {

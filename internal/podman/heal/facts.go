@@ -229,10 +229,8 @@ func (h *Healer) nameFiles() []string {
 
 // live are the containers' processes that live, each with the service that it is the main process of. Without a bus nothing is ours.
 func (h *Healer) live(ctx context.Context) []Process {
-	list := Monitors(h.proc(), h.User.UID)
-	if list == nil {
-		return []Process{}
-	}
+	list := append([]Process{}, Monitors(h.proc(), h.User.UID)...)
+	list = slices.DeleteFunc(list, isProbe)
 	units, err := h.Units(ctx)
 	if err != nil {
 		return list

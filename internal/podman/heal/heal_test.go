@@ -75,6 +75,7 @@ type bench struct {
 	root string
 	// info and list answer "podman info" and "podman ps"; ran are all commands.
 	info, list answer
+	timers     string
 	ran        []string
 	services   map[string]int
 	kept       json.RawMessage
@@ -177,6 +178,8 @@ func (b *bench) Run(_ context.Context, c command.Cmd) (command.Result, error) {
 		a = b.info
 	case slices.Equal(c.Argv[:2], []string{"podman", "ps"}):
 		a = b.list
+	case slices.Contains(c.Argv, "list-units"):
+		a.out = b.timers
 	}
 	switch {
 	case a.late:
@@ -435,6 +438,53 @@ func TestCorruptDatabaseGoesToQuarantine(t *testing.T) {
 	var past history
 	if _, err := b.ReadHeal(&past); err != nil || len(past.Reports) != 1 || past.Reports[0].State != DBCorrupt {
 		t.Errorf("%+v, %v", past, err)
+	}
+}
+
+// A throw-away container whose archy was killed is in nobody's way: it ends by itself, and that is waited for.
+func TestAProbeThatWasLeft(t *testing.T) {
+	b := newBench(t)
+	b.write(b.databases()[0], strings.Repeat("\x00", 4096))
+	b.live(70, probeName, "")
+	b.MoveOver = func(context.Context) error {
+		b.write(b.databases()[0], sqliteMagic)
+		return nil
+	}
+	if d := b.wants(DBCorrupt); len(d.Live) != 0 {
+		t.Errorf("%+v", d.Live)
+	}
+	gone := time.AfterFunc(300*time.Millisecond, func() {
+		if _, err := os.Stat(b.host(b.databases()[0])); err != nil {
+			t.Error("the database was put aside under a living container")
+		}
+		os.RemoveAll(b.host("/proc/70"))
+		os.RemoveAll(b.host("/proc/71"))
+	})
+	defer gone.Stop()
+	if r := b.Climb(context.Background(), Safe); r.Result != Healed || len(r.Renamed) != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What podman has started for containers that it has lost goes with them, and nothing else does.
+func TestChecksOfGoneContainersEnd(t *testing.T) {
+	b := newBench(t)
+	b.live(70, "web", "web.service")
+	b.lists("db")
+	timer := func(name string) string { return id(name) + "-4c7c196c07980bd9.timer" }
+	b.timers = timer("db") + " loaded active waiting check\n" + timer("web") + " loaded active waiting check\n" + timer("lost") + " loaded active waiting check\n" +
+		"archy-reconcile.timer loaded active waiting passes\n"
+	if err := b.DropStale(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"systemctl --user list-units --type=timer --plain --no-legend", "podman ps --all --no-trunc --format " + listFormat,
+		"systemctl --user stop " + timer("lost"), "systemctl --user reset-failed " + id("lost") + "-4c7c196c07980bd9.service"}
+	if !slices.Equal(b.ran, want) {
+		t.Errorf("ran %q\nwant %q", b.ran, want)
+	}
+	b.ran, b.list = nil, answer{errors: "Error: database is locked"}
+	if err := b.DropStale(context.Background()); err == nil || len(b.ran) != 2 {
+		t.Errorf("podman does not list: %v, ran %q", err, b.ran)
 	}
 }
 

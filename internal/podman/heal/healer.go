@@ -42,6 +42,8 @@ type Limits struct {
 	Again time.Duration
 	// Trigger is how long podman.socket stays stopped in rung 2.
 	Trigger time.Duration
+	// Probe is how long a throw-away container may live, a whole number of seconds. podman itself ends one whose archy was killed.
+	Probe time.Duration
 	// Waits are the pauses of rung 0.
 	Waits []time.Duration
 }
@@ -58,6 +60,7 @@ func (l Limits) orDefault() Limits {
 	or(&l.Bus, 30*time.Second)
 	or(&l.Again, 2*time.Second)
 	or(&l.Trigger, 3*time.Second)
+	or(&l.Probe, 2*time.Minute)
 	if l.Waits == nil {
 		l.Waits = []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second}
 	}

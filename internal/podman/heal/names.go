@@ -2,9 +2,11 @@ package heal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -12,28 +14,26 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
 
-// DropStaleNames takes the lines of containers that podman does not know out of the name server's files: a name that has a dead and a
-// live address answers with either. It is the last step of rung 4; nothing is done when podman cannot list its containers.
+// DropStale takes away what still answers for containers that podman does not know, or works for them: their lines in the name
+// server's files, since a name that has a dead and a live address answers with either, and the timers of their health checks, which podman
+// starts and only podman stops. It is the last step of rung 4; nothing is done when podman cannot list its containers.
 //
-// netavark's own lock is taken before podman lists: whoever is in the files by then is in podman's database too.
-func (h *Healer) DropStaleNames(ctx context.Context) error {
-	if len(h.nameFiles()) == 0 {
-		return nil
+// The timers are listed, and netavark's own lock is taken, before podman lists: whoever is there by then is in podman's database too.
+func (h *Healer) DropStale(ctx context.Context) error {
+	timers, timersErr := h.checkTimers(ctx)
+	unlock, err := h.lockNames(ctx)
+	if err != nil {
+		return err
 	}
-	lock := flock.New(filepath.Join(filepath.Dir(h.host(h.nameServer())), "aardvark.lock"))
-	limited, cancel := context.WithTimeout(ctx, quick)
-	defer cancel()
-	if ok, err := lock.TryLockContext(limited, 50*time.Millisecond); !ok {
-		return fmt.Errorf("the name server's files are being written: %w", err)
-	}
-	defer func() { _ = lock.Unlock() }()
+	defer unlock()
 	l := &look{Healer: h, limits: h.Limits.orDefault()}
 	res, finding := l.podman(ctx, "ps", "--all", "--no-trunc", "--format", listFormat)
 	if finding != nil {
-		return fmt.Errorf("the name server's lines are left: %s", finding.Evidence)
+		return fmt.Errorf("what is left of gone containers stays: %s", finding.Evidence)
 	}
 	known := map[string]bool{}
 	for _, c := range parseList(res.Stdout) {
@@ -42,7 +42,57 @@ func (h *Healer) DropStaleNames(ctx context.Context) error {
 	for _, p := range Monitors(h.proc(), h.User.UID) {
 		known[p.Container] = true // it answers, whatever podman thinks
 	}
-	return h.dropNames(known)
+	return errors.Join(h.dropNames(known), timersErr, h.stopTimers(ctx, timers, known))
+}
+
+// lockNames keeps netavark out of the name server's files, where there are any.
+func (h *Healer) lockNames(ctx context.Context) (unlock func(), err error) {
+	if len(h.nameFiles()) == 0 {
+		return func() {}, nil
+	}
+	lock := flock.New(filepath.Join(filepath.Dir(h.host(h.nameServer())), "aardvark.lock"))
+	limited, cancel := context.WithTimeout(ctx, quick)
+	defer cancel()
+	if ok, err := lock.TryLockContext(limited, 50*time.Millisecond); !ok {
+		return nil, fmt.Errorf("the name server's files are being written: %w", err)
+	}
+	return func() { _ = lock.Unlock() }, nil
+}
+
+// checkTimer is the transient unit that podman makes for a container with a health check; its service has the same name.
+var checkTimer = regexp.MustCompile(`^([0-9a-f]{64})-[0-9a-f]+\.timer$`)
+
+// checkTimers lists the timers of health checks.
+func (h *Healer) checkTimers(ctx context.Context) ([]string, error) {
+	res, err := h.Runner.Run(ctx, command.Cmd{Argv: []string{"systemctl", "--user", "list-units", "--type=timer", "--plain", "--no-legend"}, Limit: quick})
+	if err != nil {
+		return nil, fmt.Errorf("list the timers of health checks: %w", err)
+	}
+	var timers []string
+	for line := range strings.Lines(string(res.Stdout)) {
+		if f := strings.Fields(line); len(f) > 0 && checkTimer.MatchString(f[0]) {
+			timers = append(timers, f[0])
+		}
+	}
+	return timers, nil
+}
+
+// stopTimers ends the health checks of containers that are not among the known ones.
+func (h *Healer) stopTimers(ctx context.Context, timers []string, known map[string]bool) error {
+	stale := slices.DeleteFunc(timers, func(t string) bool { return known[checkTimer.FindStringSubmatch(t)[1]] })
+	if len(stale) == 0 {
+		return nil
+	}
+	if _, err := h.Runner.Run(ctx, command.Cmd{Argv: append([]string{"systemctl", "--user", "stop"}, stale...), Limit: quick}); err != nil {
+		return fmt.Errorf("stop the health checks of gone containers: %w", err)
+	}
+	// Their last checks have failed, and systemd keeps such a unit until somebody takes note of it. One that has not is no error.
+	reset := []string{"systemctl", "--user", "reset-failed"}
+	for _, t := range stale {
+		reset = append(reset, strings.TrimSuffix(t, ".timer")+".service")
+	}
+	_, _ = h.Runner.Run(ctx, command.Cmd{Argv: reset, Limit: quick})
+	return nil
 }
 
 // dropNames rewrites the files that have stale lines, and lets the name server read them.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +15,23 @@ import (
 
 // probeName is the throw-away container's.
 const probeName = "archy-heal-probe"
+
+// isProbe tells a throw-away container: nobody would miss it, and it ends by itself.
+func isProbe(p Process) bool { return p.Name == probeName }
+
+// probeEnds waits for the end of a throw-away container whose archy was killed: a database that is put aside takes nothing
+// living with it.
+func (c *climb) probeEnds(ctx context.Context) error {
+	for end := time.Now().Add(c.limits.Probe + quick); slices.ContainsFunc(Monitors(c.proc(), c.User.UID), isProbe); {
+		if time.Now().After(end) {
+			return fmt.Errorf("%s has not ended by itself within %s", probeName, c.limits.Probe)
+		}
+		if err := wait.For(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // prove starts and stops a throw-away container: of an image that is here, without a network, without a volume, with archy itself as the
 // program that waits for its end. Without an image there is nothing to start, and a list must do.
@@ -33,7 +51,8 @@ func (c *climb) prove(ctx context.Context) error {
 }
 
 func (c *climb) startProbe(ctx context.Context, image string) error {
-	err := c.run(ctx, perChange, "podman", "run", "--detach", "--rm", "--name", probeName, "--network", "none", "--pull", "never", "--read-only",
+	life := strconv.Itoa(int(c.limits.Probe / time.Second))
+	err := c.run(ctx, perChange, "podman", "run", "--detach", "--rm", "--name", probeName, "--timeout", life, "--network", "none", "--pull", "never", "--read-only",
 		"--cap-drop", "all", "--user", "0", "--image-volume", "ignore", "--no-healthcheck", "--log-driver", "none", "--volume", c.Probe+":/archy-probe:ro", "--workdir", "/",
 		"--entrypoint", "/archy-probe", image, "internal", "pause")
 	if err != nil {

@@ -163,7 +163,7 @@ func (c *climb) moveOver(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.DropStaleNames(ctx)
+	return c.DropStale(ctx)
 }
 
 // databaseAside, rung 5: the database and what belongs to it go to the quarantine; podman makes a new one.

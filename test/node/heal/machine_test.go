@@ -155,6 +155,13 @@ func (n machine) healed(t *testing.T, before sound, starts int) {
 	if got := strings.Count(names, " bitcoin-knots,"); got != 1 {
 		t.Errorf("bitcoin-knots has %d addresses:\n%s", got, names)
 	}
+	if stale := n.user(t, `known=$(podman ps -aq --no-trunc)
+		systemctl --user list-units --type=timer --plain --no-legend | while read -r unit rest; do
+			id=${unit%%-*}
+			[ ${#id} != 64 ] || case "$known" in *$id*) ;; *) echo $unit;; esac
+		done`); stale != "" {
+		t.Errorf("health checks of containers that are gone:\n%s", stale)
+	}
 	n.archy(t, 0, "reconcile", "--check-only", "--exit-code")
 	// The cases lie further apart than the hour of a climb and the half hour of a breaker.
 	n.MustRoot(t, "sh", "-c", "rm -f "+dataDir+"/state/heal.json "+dataDir+"/state/restarts/*.json")

@@ -209,15 +209,16 @@ func (m *machine) settled() {
 
 func (m *machine) healthy() {
 	m.t.Helper()
-	state := ""
+	var res node.Result
 	for range 120 {
-		state = m.user("podman ps -a --filter name=^filebrowser$ --format '{{.Status}}'")
-		if strings.Contains(state, "(healthy)") {
+		ctx, cancel := context.WithTimeout(context.Background(), points.Patience)
+		res = m.User(ctx, "podman", "ps", "-a", "--filter", "name=^filebrowser$", "--format", "{{.Status}}")
+		if cancel(); strings.Contains(res.Stdout, "(healthy)") {
 			return
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-	m.t.Errorf("filebrowser is %q after a minute", state)
+	m.t.Errorf("filebrowser is %q after a minute\n%s", res.Stdout, res.Stderr)
 }
 
 // marks are what the app wrote at its first start, and its owner's file.
