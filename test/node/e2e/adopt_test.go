@@ -89,8 +89,13 @@ func adoptedAndEnded(t *testing.T, n *machine) {
 	before := n.containers(t)
 	r := n.pass(t, 0)
 	want := map[string]reconcile.Action{"mempool": reconcile.Started, "lnd-ui": reconcile.Started}
-	if got := actions(r); !maps.Equal(got, want) {
-		t.Errorf("changed: %v, want %v", got, want)
+	got := actions(r)
+	if a := app(t, r, "mempool"); a.Class == reconcile.ClassWaiting { // what it needs may be slow to answer on a busy machine
+		t.Logf("mempool is %s: %s; the next pass starts it", a.State, a.Cause)
+		maps.Copy(got, actions(n.pass(t, 0)))
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("changed: %v, want %v; mempool: %+v", got, want, app(t, r, "mempool"))
 	}
 	after := n.containers(t)
 	onlyChanged(t, before, after, "archy-mempool-web", "archy-lnd-ui")
