@@ -5,28 +5,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+	"git.tx1138.com/lfg2025/archy/test/node"
 )
 
 // TestKilledAtAnyMoment: archy is killed at 50 random moments of real changes, and one pass repairs what it left. The
 // seed is printed; ARCHY_TEST_SEED repeats a run.
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("ARCHY_TEST_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("ARCHY_TEST_SEED=%d", seed)
+	seed := node.Seed(t)
 	// Most of a round is waiting for an app to prove itself, so two nodes share the rounds.
 	for half := range uint64(2) {
 		t.Run(fmt.Sprintf("node %d", half+1), func(t *testing.T) {

@@ -20,15 +20,7 @@ const three = "first_boot:\n  apps: [bitcoin-knots, bitcoin-ui, filebrowser]\n"
 // random is a source whose seed is printed; ARCHY_TEST_SEED repeats a run.
 func random(t *testing.T) *rand.Rand {
 	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("ARCHY_TEST_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("ARCHY_TEST_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
+	return rand.New(rand.NewPCG(node.Seed(t), 0))
 }
 
 // TestKilled: first boot is killed at random moments and starts again; it ends complete, with the secrets that were

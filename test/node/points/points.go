@@ -40,20 +40,6 @@ func (f Fault) String() string {
 // Dies tells that the fault ends the process.
 func (f Fault) Dies() bool { return strings.HasPrefix(f.What, "die-") }
 
-// Seed gives the seed of a run, which ARCHY_TEST_SEED repeats, and logs it.
-func Seed(t *testing.T) uint64 {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("ARCHY_TEST_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("ARCHY_TEST_SEED=%d", seed)
-	return seed
-}
-
 // Choose takes n faults at random, without hangs: most of them last half a minute. ARCHY_POINTS=all takes each point with each
 // mode, a number that many; ARCHY_POINT=7:fail takes that one alone, ARCHY_POINT=7-20 these points with each mode.
 func Choose(t *testing.T, r *rand.Rand, points, n int) []Fault {

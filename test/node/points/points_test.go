@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"git.tx1138.com/lfg2025/archy/test/node"
 	"git.tx1138.com/lfg2025/archy/test/node/points"
 )
 
@@ -36,7 +37,7 @@ var scenarios = []scenario{
 // TestPoints breaks archy off at its external calls, one a run, and wants the next run to put the node right. points.Choose
 // tells how many.
 func TestPoints(t *testing.T) {
-	seed := points.Seed(t)
+	seed := node.Seed(t)
 	for i, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()

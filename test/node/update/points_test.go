@@ -20,7 +20,7 @@ const patientWindows = "restart=10s settle=500ms every=4s probes=16s deadline=90
 // TestPoints breaks the verification of an update off at its external calls, one a run: of one that is good, and of one
 // whose page is empty. The next run must come to the same verdict. points.Choose tells how many.
 func TestPoints(t *testing.T) {
-	seed := points.Seed(t)
+	seed := node.Seed(t)
 	for i, s := range []struct {
 		name, pages string
 		want        update.State
