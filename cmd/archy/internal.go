@@ -8,7 +8,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 )
 
-// internalCmd holds what archy runs of itself inside podman's user namespace.
+// internalCmd holds what archy runs of itself: inside podman's user namespace, in a container, as root.
 func internalCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "internal", Short: "used by archy itself", Hidden: true}
 	cmd.AddCommand(&cobra.Command{
@@ -27,5 +27,6 @@ func internalCmd() *cobra.Command {
 			return nil
 		},
 	})
+	cmd.AddCommand(followCmd())
 	return cmd
 }

@@ -147,6 +147,9 @@ func (o *reconcileOptions) pass(cmd *cobra.Command) (*env, *reconcile.Result, er
 		if err == nil && len(only) == 0 && !result.CheckOnly && c.dataFree() < node.SpaceAdvised {
 			result.Warnings = append(result.Warnings, c.spareImages(cmd.Context())...)
 		}
+		if err == nil {
+			result.Warnings = append(result.Warnings, c.follow(cmd.Context(), result, len(only) > 0)...)
+		}
 		return result, err
 	})
 	if err != nil {

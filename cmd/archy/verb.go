@@ -91,7 +91,11 @@ func (o *verbOptions) pass(cmd *cobra.Command, c *connected) (reconcile.Result, 
 		return result, &exitError{exitLocked, "locked", err, "the stop is written down: whatever is at work there, the next pass stops the app"}
 	}
 	result.Warnings = append(warnings, result.Warnings...)
-	return result, err
+	if err != nil {
+		return result, err
+	}
+	result.Warnings = append(result.Warnings, c.follow(cmd.Context(), result, true)...)
+	return result, nil
 }
 
 // printVerb is printResult with a line for every app, because each was asked for by name.

@@ -88,3 +88,14 @@ func (h *Host) installed() (ids []string) {
 	slices.Sort(ids)
 	return ids
 }
+
+// unread are the apps that are on the node by their records, and whose manifests are broken or gone.
+func (h *Host) unread() (ids []string) {
+	records, _ := h.State.ReadRecords()
+	for id, r := range records {
+		if _, known := h.Set.Apps[id]; !known && r.Installed {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

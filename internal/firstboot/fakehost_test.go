@@ -255,7 +255,13 @@ func (f *fakeHost) ufw(args []string) (text string, changes bool, err error) {
 		f.ufwActive = true
 	case args[0] == "default":
 	case args[0] == "allow":
-		f.ufwRules = append(f.ufwRules, shown(args))
+		added := shown(args)
+		at := slices.IndexFunc(f.ufwRules, func(r string) bool { return parseRule(strings.TrimPrefix(r, "ufw ")).same(parseRule(line).Rule) })
+		if at < 0 {
+			f.ufwRules = append(f.ufwRules, added)
+		} else {
+			f.ufwRules[at] = added
+		}
 	case strings.HasPrefix(line, "--force delete allow"):
 		want := shown(args[2:])
 		f.ufwRules = slices.DeleteFunc(f.ufwRules, func(r string) bool { head, _, _ := strings.Cut(r, " comment "); return head == want })

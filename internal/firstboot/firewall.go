@@ -10,6 +10,9 @@ import (
 	"strings"
 )
 
+// ufwActive is how the status of a firewall that is on begins.
+const ufwActive = "Status: active"
+
 // firewall keeps archy's rules in ufw: the node's own and those of the installed apps.
 func (h *Host) firewall(ctx context.Context, p *Plan) error {
 	if !h.anywhere("ufw", toolDirs...) {
@@ -26,7 +29,7 @@ func (h *Host) planFirewall(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	active := strings.Contains(status, "Status: active")
+	active := strings.Contains(status, ufwActive)
 	// Switched on but not loaded, as when it failed at this boot: ufw takes no rule until it is.
 	unloaded := !active && h.firewallOn()
 	switch {
@@ -39,7 +42,7 @@ func (h *Host) planFirewall(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	h.rules(p, h.wantedRules(), have)
+	h.rules(p, h.wantedRules(), have, func(string) bool { return true })
 	if !active && !unloaded {
 		p.add(h.enableFirewall, "enable ufw")
 	}
@@ -87,19 +90,24 @@ func (h *Host) wantedRules() (rules []Rule) {
 	return rules
 }
 
-// rules plans the difference. A rule of the operator about the same packets stays and counts, whatever it says: ufw
-// would put archy's in its place.
-func (h *Host) rules(p *Plan, want []Rule, have []found) {
+// rules plans the difference in the rules whose comments are meant. A rule of the operator about the same packets stays and counts, whatever
+// it says: ufw would put archy's in its place.
+func (h *Host) rules(p *Plan, want []Rule, have []found, meant func(comment string) bool) {
 	for _, w := range want {
 		at := slices.IndexFunc(have, func(f found) bool { return !f.other && f.same(w) })
 		if at >= 0 && (have[at].Comment == w.Comment || !have[at].ours()) {
 			continue
 		}
+		if !meant(w.Comment) && (at < 0 || !meant(have[at].Comment)) {
+			continue
+		}
 		p.add(h.ufw(append(append([]string{"allow"}, w.args()...), "comment", w.Comment)...), "ufw allow %s comment %s", strings.Join(w.args(), " "), w.Comment)
 	}
+	unread := h.unread()
 	for _, f := range have {
 		switch {
-		case !f.ours() || slices.ContainsFunc(want, f.same) && !f.other:
+		case slices.Contains(unread, strings.TrimPrefix(f.Comment, commentPrefix)):
+		case !f.ours() || !meant(f.Comment) || slices.ContainsFunc(want, f.same) && !f.other:
 		case f.other || f.action != "allow":
 			p.warn("a firewall rule with the comment %s is not one of archy's and was left", f.Comment)
 		default:

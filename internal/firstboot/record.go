@@ -13,9 +13,14 @@ import (
 )
 
 // record writes down what others read: the owner's list of stops, the images of the apps, Tor's names, and the firewall's
-// rules of the apps that were made.
+// rules of the apps that were made. A firewall that fails keeps it from nothing else; reconcile's passes let it follow later.
 func (h *Host) record(ctx context.Context, p *Plan) error {
-	return errors.Join(h.userStopped(p), h.imageVersions(p), h.lateNames(p), h.appRules(ctx, p))
+	err := errors.Join(h.userStopped(p), h.imageVersions(p), h.lateNames(p))
+	if ruleErr := h.appRules(ctx, p); ruleErr != nil {
+		p.warn("%v", ruleErr)
+		return err
+	}
+	return errors.Join(err, h.remembered(p))
 }
 
 func (h *Host) userStopped(p *Plan) error {

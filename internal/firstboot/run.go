@@ -135,8 +135,13 @@ func (r *Runner) step(ctx context.Context, s Step, t Task) error {
 	return nil
 }
 
-// do checks and changes until a check finds nothing to do.
+// do is settle with each change reported.
 func (r *Runner) do(ctx context.Context, t Task) (warnings []string, err error) {
+	return settle(ctx, t, func(text string) { r.report(Event{Kind: StepEvent, Step: t.Name, State: Running, Text: text}) })
+}
+
+// settle checks and changes until a check finds nothing to do, and tells each change before it is made.
+func settle(ctx context.Context, t Task, tell func(text string)) (warnings []string, err error) {
 	var p Plan
 	for range rounds {
 		p = Plan{}
@@ -150,7 +155,7 @@ func (r *Runner) do(ctx context.Context, t Task) (warnings []string, err error) 
 			if ctx.Err() != nil {
 				return p.Warnings, ErrInterrupted
 			}
-			r.report(Event{Kind: StepEvent, Step: t.Name, State: Running, Text: c.Text})
+			tell(c.Text)
 			if err := c.Apply(ctx); err != nil {
 				return p.Warnings, err
 			}

@@ -92,6 +92,11 @@ func (l *Locks) Update(ctx context.Context, wait time.Duration) (*Lock, error) {
 	return l.take(ctx, "update.lock", wait, (*flock.Flock).TryLockContext)
 }
 
+// Host is held while root's part of an installation or a removal is done: two at once would write one file of Tor's.
+func (l *Locks) Host(ctx context.Context, wait time.Duration) (*Lock, error) {
+	return l.take(ctx, "host.lock", wait, (*flock.Flock).TryLockContext)
+}
+
 // App is held during any change to that app.
 func (l *Locks) App(ctx context.Context, id string, wait time.Duration) (*Lock, error) {
 	return l.take(ctx, "app-"+id+".lock", wait, (*flock.Flock).TryLockContext)

@@ -51,7 +51,7 @@ func TestTenApps(t *testing.T) {
 	t.Run("files", func(t *testing.T) { compareFiles(t, m) })
 	t.Run("secrets", func(t *testing.T) { compareSecrets(t, m) })
 	t.Run("tor", func(t *testing.T) { compareTor(t, m) })
-	t.Run("firewall", func(t *testing.T) { compareFirewall(t, m) })
+	t.Run("firewall", func(t *testing.T) { compareFirewall(t, m, node.Ten()) })
 	t.Run("system", func(t *testing.T) { compareSystem(t, m) })
 	t.Run("nothing is left to do", func(t *testing.T) {
 		if res := m.want(0, "first-boot", "--check"); res.Stdout != "nothing to do\n" {
@@ -67,6 +67,7 @@ func TestTenApps(t *testing.T) {
 			t.Errorf("containers were made anew:\n%s", difference(ids, now))
 		}
 	})
+	t.Run("the firewall and Tor follow apps that come and go", func(t *testing.T) { appsComeAndGo(t, m) })
 	t.Run("no secret was said", func(t *testing.T) {
 		for name, value := range m.values() {
 			if strings.Contains(m.said.String(), value) {
@@ -261,13 +262,14 @@ func compareTor(t *testing.T, m *machine) {
 	m.sh("systemctl is-active tor@default; systemctl is-enabled tor; ss -Hltn sport = :9050 | grep -q 0.0.0.0:9050")
 }
 
-func compareFirewall(t *testing.T, m *machine) {
+func compareFirewall(t *testing.T, m *machine, installed []string) {
+	t.Helper()
 	var want []string
 	for _, r := range firstboot.BaseRules(nodes.Default()) {
 		want = append(want, shown(r))
 	}
 	set, _ := manifest.LoadFS(apps.FS, "apps")
-	for _, id := range node.Ten() {
+	for _, id := range installed {
 		for _, r := range firstboot.AppRules(set.Apps[id]) {
 			want = append(want, shown(r))
 		}
@@ -290,6 +292,63 @@ func compareFirewall(t *testing.T, m *machine) {
 	if strings.Contains(status, "8332") || strings.Contains(status, "8999") || strings.Contains(status, "28332") {
 		t.Errorf("a port of the node itself is open:\n%s", status)
 	}
+}
+
+// appsComeAndGo: what root does for an app is done with it, by whoever installs or removes it.
+func appsComeAndGo(t *testing.T, m *machine) {
+	const app, service = "mempool", "127.0.0.1:4080"
+	others := slices.DeleteFunc(node.Ten(), func(id string) bool { return id == app })
+	gone := func(when string) {
+		t.Helper()
+		compareFirewall(t, m, others)
+		if strings.Contains(m.read(firstboot.Torrc), service) {
+			t.Errorf("%s: Tor has still its service", when)
+		}
+	}
+	back := func() {
+		t.Helper()
+		compareFirewall(t, m, node.Ten())
+		compareTor(t, m)
+	}
+	name := m.read("/var/lib/tor/archy_mempool/hostname")
+	m.want(0, "remove", app, "--as-service-user")
+	gone("removed")
+
+	m.sh("mv /etc/sudoers.d/archipelago /root/sudoers")
+	res := m.want(0, "install", app, "--as-service-user")
+	if !strings.Contains(res.Stderr, "warning: the firewall or Tor does not know of mempool yet: ") || !strings.Contains(res.Stderr, "sudo archy first-boot --again") {
+		t.Errorf("without the right to be root:\n%s", res.Stderr)
+	}
+	gone("installed without the right to be root")
+	if res := m.run("doctor"); !strings.Contains(res.Stdout, "port 4080 comment archy:mempool") {
+		t.Errorf("the doctor does not tell:\n%s", res.Stdout)
+	}
+	m.sh("mv /root/sudoers /etc/sudoers.d/archipelago")
+	res = m.want(0, "install", app, "--as-service-user")
+	if !strings.Contains(res.Stderr, "firewall and Tor: 7 changes for mempool\n") {
+		t.Errorf("installed again:\n%s", res.Stderr)
+	}
+	back()
+	if now := m.read("/var/lib/tor/archy_mempool/hostname"); now != name {
+		t.Errorf("its name was %s and is %s", name, now)
+	}
+
+	m.want(0, "remove", app, "--as-service-user")
+	m.sh("rm " + dataDir + "/state/apps/" + app + ".json")
+	m.want(0, "reconcile", "--create-missing", "--container="+app, "--as-service-user")
+	back()
+
+	// Nobody has asked for it: an install that was killed, a rule that failed at first boot.
+	m.sh("rm " + dataDir + "/state/host.json; ufw delete allow in proto tcp from 192.168.0.0/16 to any port 4080")
+	m.want(0, "reconcile", "--as-service-user")
+	back()
+	m.sh("ufw delete allow in proto tcp from 192.168.0.0/16 to any port 4080")
+	m.want(0, "reconcile", "--as-service-user")
+	if strings.Contains(m.sh("ufw show added"), "192.168.0.0/16 to any port 4080") {
+		t.Error("a rule that the operator deleted is back")
+	}
+	m.want(0, "first-boot", "--again")
+	back()
 }
 
 // shown is a rule as ufw shows it.
