@@ -88,10 +88,27 @@ func (m *Machine) plug(ctx context.Context) error {
 
 func (m *Machine) disk() string { return filepath.Join(m.Dir, "disk.qcow2") }
 
-// Boot switches the machine on and waits for the service user's bus.
+// errPanic says that the kernel ended itself while it booted. The emulator does that to it now and then: a processor runs into an instruction
+// that another one is just replacing, and sees half of it.
+var errPanic = errors.New("the kernel panicked while it booted")
+
+// Boot switches the machine on and waits for the service user's bus. A kernel that panics is given two more tries.
 func (m *Machine) Boot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
+	err := m.bootOnce(ctx)
+	for range 2 {
+		if !errors.Is(err, errPanic) {
+			break
+		}
+		fmt.Fprintf(m.progress, "%v\nit is switched on again\n", err)
+		m.Cut()
+		err = m.bootOnce(ctx)
+	}
+	return err
+}
+
+func (m *Machine) bootOnce(ctx context.Context) error {
 	began := time.Now()
 	if err := m.start(); err != nil {
 		return err
@@ -102,6 +119,9 @@ func (m *Machine) Boot(ctx context.Context) error {
 		}
 		select {
 		case <-m.ended:
+			if console := m.tail("console.log"); strings.Contains(console, "Kernel panic") {
+				return fmt.Errorf("%w:\n%s", errPanic, console)
+			}
 			return fmt.Errorf("the emulator ended:\n%s", m.tail("qemu.log"))
 		case <-ctx.Done():
 			return fmt.Errorf("the machine does not come up: %w; its console:\n%s", ctx.Err(), m.tail("console.log"))
@@ -130,7 +150,7 @@ func (m *Machine) start() error {
 	defer log.Close()
 	m.emulator = exec.Command("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", fmt.Sprint(memory),
 		"-display", "none", "-no-reboot", "-monitor", "none", "-kernel", filepath.Join(m.image, "kernel"), "-initrd", filepath.Join(m.image, "initrd"),
-		"-append", "root=/dev/vda rw console=ttyS0 quiet", "-drive", "file="+m.disk()+",if=virtio,format=qcow2,cache=none",
+		"-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1", "-drive", "file="+m.disk()+",if=virtio,format=qcow2,cache=none",
 		"-nic", fmt.Sprintf("user,model=virtio,hostfwd=tcp:127.0.0.1:%d-:22", m.port), "-serial", "file:"+filepath.Join(m.Dir, "console.log"))
 	m.emulator.Stdout, m.emulator.Stderr = log, log
 	m.emulator.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
