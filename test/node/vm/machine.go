@@ -92,6 +92,9 @@ func (m *Machine) disk() string { return filepath.Join(m.Dir, "disk.qcow2") }
 // that another one is just replacing, and sees half of it.
 var errPanic = errors.New("the kernel panicked while it booted")
 
+// panicWords are how a kernel says so on its console.
+const panicWords = "Kernel panic"
+
 // Boot switches the machine on and waits for the service user's bus. A kernel that panics is given two more tries.
 func (m *Machine) Boot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
@@ -119,8 +122,8 @@ func (m *Machine) bootOnce(ctx context.Context) error {
 		}
 		select {
 		case <-m.ended:
-			if console := m.tail("console.log"); strings.Contains(console, "Kernel panic") {
-				return fmt.Errorf("%w:\n%s", errPanic, console)
+			if m.Panicked() {
+				return fmt.Errorf("%w:\n%s", errPanic, m.tail("console.log"))
 			}
 			return fmt.Errorf("the emulator ended:\n%s", m.tail("qemu.log"))
 		case <-ctx.Done():
@@ -246,10 +249,22 @@ func (m *Machine) run(ctx context.Context, name string, stdin io.Reader, line st
 	switch {
 	case errors.As(err, &exit):
 		res.Code = exit.ExitStatus()
+	case err != nil && m.Panicked():
+		res.Code, res.Err = -1, fmt.Errorf("%w, and the machine's console says\n%s", err, m.tail("console.log"))
 	case err != nil:
 		res.Code, res.Err = -1, err
 	}
 	return res
+}
+
+// Panicked tells that the kernel has ended itself, as under an emulator it does now and then.
+func (m *Machine) Panicked() bool {
+	select {
+	case <-m.ended:
+		return m.emulator != nil && strings.Contains(m.tail("console.log"), panicWords)
+	default:
+		return false
+	}
 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -187,6 +187,10 @@ func (m machine) cutDuring(t *testing.T, prepare string, args ...string) {
 	}
 	var last node.Result
 	for range 20 {
+		if m.Panicked() {
+			t.Log("the kernel panicked, which is the emulator's doing; the machine is switched on again")
+			m.cut(t)
+		}
 		if last = m.User(t.Context(), "archy", "reconcile", "--wait"); last.Code == 0 && m.container() != "" {
 			break
 		}
@@ -196,7 +200,7 @@ func (m machine) cutDuring(t *testing.T, prepare string, args ...string) {
 		m.User(t.Context(), "archy", "podman", "heal")
 	}
 	if m.container() == "" {
-		t.Fatalf("the app is not back: %s%s", last.Stdout, last.Stderr)
+		t.Fatalf("the app is not back: %s%s%v", last.Stdout, last.Stderr, last.Err)
 	}
 	m.user(0, "archy", "reconcile", "--check-only", "--exit-code")
 	if planted := m.root("cat /var/lib/archipelago/filebrowser/planted"); planted != "planted" {
