@@ -166,6 +166,17 @@ bench-release: build ## building and checking a release against tar and sha256su
 bench-first-boot: ## the apps of a first boot against systemd alone and a loop of podman run (as root; RESULTS=1 keeps the table)
 	go run ./bench/cmd/firstboot $(if $(RESULTS),-results bench/FIRSTBOOT.md)
 
+# Debian sorts 0.1.0~dev before 0.1.0.
+DEB_VERSION = $(subst -,~,$(VERSION))
+
+.PHONY: deb
+deb: build ## the Debian package, in bin (on a Debian, with dpkg-deb)
+	sh dist/deb/build.sh bin/archy $(DEB_VERSION) bin/archy_$(DEB_VERSION)_$$(dpkg --print-architecture).deb
+
+.PHONY: lintian
+lintian: deb ## what Debian's checker says of the package (needs lintian)
+	lintian --allow-root --fail-on=error,warning bin/archy_$(DEB_VERSION)_$$(dpkg --print-architecture).deb
+
 .PHONY: env
 env: ## print what a plain go command needs: eval "$(make -s env)"
 	@echo "export CGO_ENABLED=0 GOFLAGS='$(GOFLAGS)'"
