@@ -45,10 +45,10 @@ type NodeDisk struct {
 // what is in it.
 func (d NodeDisk) MakeDir(ctx context.Context, dir, owner string, mode fs.FileMode) error {
 	host := d.Layout.Host(dir)
-	if err := os.MkdirAll(filepath.Dir(host), 0o755); err != nil {
+	if err := mkdirAll(filepath.Dir(host), 0o755); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	err := os.Mkdir(host, mode)
+	err := mkdir(host, mode)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
@@ -58,6 +58,28 @@ func (d NodeDisk) MakeDir(ctx context.Context, dir, owner string, mode fs.FileMo
 		}
 	}
 	return d.chown(ctx, host, owner)
+}
+
+// mkdirAll makes a directory with those above it that are missing.
+func mkdirAll(dir string, mode fs.FileMode) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := mkdirAll(filepath.Dir(dir), mode); err != nil {
+		return err
+	}
+	if err := mkdir(dir, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// mkdir makes a directory with that mode, whatever the umask: under systemd it is 077.
+func mkdir(dir string, mode fs.FileMode) error {
+	if err := os.Mkdir(dir, mode); err != nil {
+		return err
+	}
+	return os.Chmod(dir, mode)
 }
 
 func (d NodeDisk) chown(ctx context.Context, host, owner string) error {
@@ -104,7 +126,7 @@ func parseOwner(owner string) (uid, gid int, err error) {
 // WriteFile replaces a derived file; the old one is kept beside it when it was not archy's yet.
 func (d NodeDisk) WriteFile(ctx context.Context, op Operation) error {
 	host := d.Layout.Host(op.Path)
-	if err := os.MkdirAll(filepath.Dir(host), 0o750); err != nil {
+	if err := mkdirAll(filepath.Dir(host), 0o750); err != nil {
 		return fmt.Errorf("%s: %w", op.Path, err)
 	}
 	if op.KeepOld {

@@ -3,11 +3,17 @@ package firstboot_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"git.tx1138.com/lfg2025/archy/apps"
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	nodes "git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/test/node"
 )
 
@@ -25,6 +31,8 @@ func TestFromAnImageToANode(t *testing.T) {
 		t.Errorf("the marker says %s", text)
 	}
 	m.everyAppIsRight(32)
+	m.sh("archy iso check --root /")
+	compareDataDirectories(t, m)
 	secrets, data := m.secrets(), m.born()
 	m.powerOn(m.Reboot)
 	m.everyAppIsRight(32)
@@ -67,6 +75,28 @@ func (m *machine) everyAppIsRight(count int) {
 	}
 	if state := strings.TrimSpace(m.sh("systemctl is-active archy-reconcile.timer")); state != "active" {
 		m.t.Errorf("the timer is %s", state)
+	}
+}
+
+// compareDataDirectories: the own directories of the apps that were made have the mode and the owner of the contract, also those that a unit with its umask has made.
+func compareDataDirectories(t *testing.T, m *machine) {
+	set, _ := manifest.LoadFS(apps.FS, "apps")
+	facts := nodes.Facts{UID: 1000, GID: 1000, SubUID: nodes.SubRange{Start: 100000, Count: 65536}, SubGID: nodes.SubRange{Start: 100000, Count: 65536}}
+	seen := 0
+	for id, app := range set.Apps {
+		uid, gid := spec.HostOwner(app.Container.DataUID, facts)
+		for _, v := range app.Volumes {
+			if id == "bitcoin-core" || id == "fedimint-clientd" || v.Type != "bind" || filepath.Dir(v.Source) != dataDir || slices.Contains(v.Options, "ro") {
+				continue
+			}
+			seen++
+			if got, want := m.stat(v.Source), fmt.Sprintf("directory 750 %d %d", uid, gid); got != want {
+				t.Errorf("%s of %s: %s, want %s", v.Source, id, got, want)
+			}
+		}
+	}
+	if seen < 20 {
+		t.Errorf("only %d directories were compared", seen)
 	}
 }
 
