@@ -167,7 +167,7 @@ func (e *env) printDoneBefore() error {
 func (e *env) host() *firstboot.Host {
 	return &firstboot.Host{
 		Layout: e.Layout, Config: e.Config, User: e.User, State: e.State, Secrets: e.secrets(), Runner: command.Exec{},
-		Engine: podman.New(e.Layout.Host(e.Layout.PodmanSocket())), Contexts: e.buildContext, DataPresent: e.dataPresent,
+		Engine: podman.New(e.Layout.Host(e.Layout.PodmanSocket())), DataPresent: e.dataPresent,
 		Reserve: state.ReserveSize, WantUID: 1000, Now: time.Now, Pause: func(ctx context.Context, d time.Duration) bool { return wait.For(ctx, d) == nil }, NewID: newUUID,
 	}
 }

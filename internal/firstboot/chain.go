@@ -89,13 +89,17 @@ func (h *Host) installed() (ids []string) {
 	return ids
 }
 
-// unread are the apps that are on the node by their records, and whose manifests are broken or gone.
+// unread are the apps of which cannot be told what they are to have: their records cannot be read, or they are on the node and their manifests
+// are broken or gone.
 func (h *Host) unread() (ids []string) {
-	records, _ := h.State.ReadRecords()
+	records, problems := h.State.ReadRecords()
 	for id, r := range records {
 		if _, known := h.Set.Apps[id]; !known && r.Installed {
 			ids = append(ids, id)
 		}
+	}
+	for _, p := range problems {
+		ids = append(ids, p.App)
 	}
 	return ids
 }

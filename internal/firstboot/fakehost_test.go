@@ -46,6 +46,7 @@ type fakeHost struct {
 	ufwActive bool
 	ufwRules  []string
 	journal   string
+	torRead   string
 	stdin     string
 }
 
@@ -65,13 +66,12 @@ func newHost(t *testing.T) *fakeHost {
 	cfg := node.Default()
 	l := node.NewLayout(root, cfg, u)
 	set := shipped()
-	f := &fakeHost{t: t, root: root, active: map[string]bool{}, enabled: map[string]bool{}, fail: map[string]error{}, journal: "@9999999999",
+	f := &fakeHost{t: t, root: root, active: map[string]bool{}, enabled: map[string]bool{}, fail: map[string]error{}, journal: "@9999999999", torRead: "@9999999999",
 		version: map[string]string{"podman": "podman version 5.4.2", "systemctl": "systemd 257 (257.8-1~deb13u2)"}}
 	f.Host = &Host{Layout: l, Config: cfg, User: u, Set: set, State: state.New(l), Runner: f, Engine: f, Reserve: 1 << 20, WantUID: u.UID,
 		System: Owner{u.UID, u.GID}, Facts: node.Facts{MemTotal: 16 << 30, Cores: 4, DataDisk: 2e12, DataFree: 1 << 40,
 			Delegated: node.Controllers{CPU: true, Memory: true, Pids: true}},
-		Secrets:  &secrets.Store{Dir: l.Host(l.Secrets()), UID: u.UID, GID: u.GID},
-		Contexts: func(app *manifest.App) (fs.FS, error) { return apps.Context(app.ID) },
+		Secrets: &secrets.Store{Dir: l.Host(l.Secrets()), UID: u.UID, GID: u.GID},
 		DataPresent: func(ids []string) bool {
 			return slices.ContainsFunc(ids, func(id string) bool {
 				return slices.ContainsFunc(set.Apps[id].Claims(), func(dir string) bool { _, err := os.Stat(l.Host(dir)); return err == nil })
@@ -201,6 +201,8 @@ func (f *fakeHost) answer(argv []string, line string) (text string, changes bool
 		return "no\n", false, nil
 	case strings.Contains(line, "ExecMainStartTimestamp"):
 		return f.journal + "\n", false, nil
+	case strings.Contains(line, "StateChangeTimestamp"):
+		return f.torRead + "\n", false, nil
 	case strings.Contains(line, "is-active"):
 		return "", false, yes(f.active[last])
 	case strings.Contains(line, "is-enabled"):
@@ -219,7 +221,7 @@ func (f *fakeHost) change(argv []string, line, last string) error {
 		f.write("/var/lib/systemd/linger/archipelago", "", 0o644)
 		f.listen()
 	case strings.HasPrefix(line, "systemctl reload-or-restart tor"):
-		f.active[last] = true
+		f.active[last], f.torRead = true, "@9999999999"
 		f.makeOnions()
 	case strings.Contains(line, "enable"):
 		f.enabled[last] = true

@@ -77,8 +77,9 @@ func (h *Host) ufw(args ...string) func(context.Context) error {
 // wantedRules are the rules of this node, each packet's once.
 func (h *Host) wantedRules() (rules []Rule) {
 	all := BaseRules(h.Config)
+	records, _ := h.State.ReadRecords()
 	for _, id := range h.installed() {
-		all = append(all, AppRules(h.Set.Apps[id])...)
+		all = append(all, AppRules(h.Set.Apps[id], records[id])...)
 	}
 	conf, _ := os.ReadFile(h.Layout.Host("/etc/default/ufw"))
 	ipv6 := !strings.Contains(string(conf), "IPV6=no")

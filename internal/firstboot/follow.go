@@ -50,9 +50,12 @@ func (h *Host) Pending() []string {
 type outside struct {
 	before  map[string][]string
 	records map[string]state.Record
+	unread  []string
 	apps    map[string]*manifest.App
 	// rules and services tell whether the firewall, and Tor, are asked.
 	rules, services bool
+	// adopted tells that apps that something else made are asked about too.
+	adopted bool
 }
 
 func (h *Host) readOutside() (o outside, err error) {
@@ -62,7 +65,7 @@ func (h *Host) readOutside() (o outside, err error) {
 		return o, err
 	}
 	records, _ := h.State.ReadRecords()
-	return outside{before, records, h.Set.Apps, h.rulesFollow(), h.servicesFollow()}, nil
+	return outside{before: before, records: records, unread: h.unread(), apps: h.Set.Apps, rules: h.rulesFollow(), services: h.servicesFollow()}, nil
 }
 
 func (o outside) asked(line string) bool {
@@ -70,18 +73,17 @@ func (o outside) asked(line string) bool {
 }
 
 // pending are the apps for which something is to be done, sorted; now is what is to be remembered then. Who is not asked is remembered as
-// before. An app that something else made has what it always had, and one whose manifest cannot be read keeps what it has.
+// before. An app that something else made has what it always had, and one whose record or manifest cannot be read keeps what it has.
 func (o outside) pending() (ids []string, now map[string][]string) {
 	now = map[string][]string{}
 	for _, id := range union(sortedNames(o.before), sortedNames(o.records)) {
 		before, r := o.before[id], o.records[id]
-		app, known := o.apps[id]
 		lines := slices.DeleteFunc(slices.Clone(before), o.asked)
 		switch {
-		case r.Installed && (!known || r.Owner == state.Legacy):
+		case slices.Contains(o.unread, id), r.Installed && r.Owner == state.Legacy && !o.adopted:
 			lines = before
 		case r.Installed:
-			for _, line := range linesOf(app) {
+			for _, line := range linesOf(o.apps[id], r) {
 				if o.asked(line) {
 					lines = append(lines, line)
 				}
@@ -104,8 +106,8 @@ func union(a, b []string) []string {
 }
 
 // linesOf are what an app has outside of its container.
-func linesOf(app *manifest.App) (lines []string) {
-	for _, r := range AppRules(app) {
+func linesOf(app *manifest.App, record state.Record) (lines []string) {
+	for _, r := range AppRules(app, record) {
 		lines = append(lines, ruleLine+strings.Join(r.args(), " "))
 	}
 	for _, o := range Onions {
@@ -154,12 +156,14 @@ func (h *Host) followTor(ctx context.Context, p *Plan) error {
 	if _, err := h.run(ctx, "systemctl", "is-active", "--quiet", torUnit); err != nil {
 		return errors.New("tor does not run, and takes no services")
 	}
+	h.torReads(ctx, p)
 	return errors.Join(h.torConfig(p), h.lateNames(p))
 }
 
-// remembered plans to write down that the firewall and Tor have followed, when all else is done.
+// remembered plans to write down that the firewall and Tor have followed, when all else is done: a first boot makes the rules of adopted apps too.
 func (h *Host) remembered(p *Plan) error {
 	o, err := h.readOutside()
+	o.adopted = true
 	if err != nil || len(p.Changes) > 0 {
 		return err
 	}

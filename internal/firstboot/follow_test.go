@@ -83,9 +83,48 @@ func TestFollow(t *testing.T) {
 	if text := f.read(Torrc); strings.Contains(text, "4080") || f.read("/var/lib/tor/archy_mempool/hostname") != "archy_mempool.onion\n" {
 		t.Errorf("mempool's service is to go, and its key to stay; torrc:\n%s", text)
 	}
-	f.must(f.State.WriteRecord(state.Record{App: "grafana", Container: "grafana", Owner: state.Quadlet, Installed: true}))
-	if _, err := f.follow("grafana"); err != nil || !slices.Contains(f.ufwRules, "ufw allow from 10.0.0.0/8 to any port 3000 proto tcp comment 'archy:grafana'") {
-		t.Errorf("a container that has moved to a unit: %v, rules:\n%s", err, strings.Join(f.ufwRules, "\n"))
+}
+
+// TestFollowAdopted: what something else made has what it always had, until it moves to a unit; what a first boot gave it goes with it.
+func TestFollowAdopted(t *testing.T) {
+	f := newNode(t)
+	if !strings.Contains(strings.Join(f.ufwRules, "\n"), "archy:grafana") {
+		t.Fatalf("rules:\n%s", strings.Join(f.ufwRules, "\n"))
+	}
+	f.remove("grafana")
+	if _, err := f.follow("grafana"); err != nil || strings.Contains(strings.Join(f.ufwRules, "\n"), "archy:grafana") {
+		t.Errorf("removed: %v, rules:\n%s", err, strings.Join(f.ufwRules, "\n"))
+	}
+	adopted := state.Record{App: "filebrowser", Container: "filebrowser", Owner: state.Legacy, Installed: true}
+	f.must(f.State.WriteRecord(adopted))
+	if told, err := f.follow(); err != nil || len(told) > 0 {
+		t.Errorf("adopted: %q, %v", told, err)
+	}
+	adopted.Owner = state.Quadlet
+	adopted.Pinned.ExtraPorts = []state.PinnedPort{{Host: 18083, Container: 80, Protocol: "tcp"}, {HostIP: "127.0.0.1", Host: 18084, Container: 80, Protocol: "tcp"}}
+	f.must(f.State.WriteRecord(adopted))
+	_, err := f.follow("filebrowser")
+	f.must(err)
+	all := strings.Join(f.ufwRules, "\n")
+	for _, want := range []string{"from 10.0.0.0/8 to any port 8083 proto tcp", "from 10.0.0.0/8 to any port 18083 proto tcp"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("moved to a unit: no rule %s in\n%s", want, all)
+		}
+	}
+	if strings.Contains(all, "18084") {
+		t.Errorf("a port of the machine itself is open:\n%s", all)
+	}
+}
+
+// TestFollowAnUnreadableRecord: an app of which nothing can be told keeps what it has.
+func TestFollowAnUnreadableRecord(t *testing.T) {
+	f := newNode(t)
+	f.write("/var/lib/archipelago/state/apps/lnd.json", "{\"schema\":9}", 0o600)
+	f.install("mempool")
+	_, err := f.follow("mempool")
+	f.must(errors.Join(err, f.apply(f.firewall), f.apply(f.tor)))
+	if all := strings.Join(f.ufwRules, "\n"); !strings.Contains(all, "archy:lnd") || !strings.Contains(all, "archy:of-another-version") || !strings.Contains(f.read(Torrc), "9735") {
+		t.Errorf("rules:\n%s\ntorrc:\n%s", all, f.read(Torrc))
 	}
 }
 

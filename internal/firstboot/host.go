@@ -3,7 +3,6 @@ package firstboot
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"strconv"
 	"time"
 
@@ -33,8 +32,6 @@ type Host struct {
 	Secrets *secrets.Store
 	Runner  command.Runner
 	Engine  Engine
-	// Contexts gives the build context of an app that is built on the node.
-	Contexts func(app *manifest.App) (fs.FS, error)
 	// DataPresent tells whether one of the apps has data already.
 	DataPresent func(apps []string) bool
 

@@ -138,7 +138,8 @@ func (h *Host) systemd(ctx context.Context, p *Plan) error {
 	if _, err := os.Stat(h.Layout.Host("/sys/fs/cgroup/cgroup.controllers")); err != nil {
 		return errors.New("no cgroup version 2 at /sys/fs/cgroup")
 	}
-	if missing := h.Facts.Delegated.Missing(); len(missing) > 0 {
+	// Before the user's manager is up nothing is delegated to anybody.
+	if missing := h.Facts.Delegated.Missing(); len(missing) > 0 && h.busAnswers() {
 		p.warn("cgroup controllers not delegated to %s: %s; apps run without these limits", h.User.Name, strings.Join(missing, ", "))
 	}
 	return nil

@@ -220,9 +220,18 @@ func (h *Host) journalOlder(ctx context.Context) bool {
 	if err != nil || !found {
 		return false
 	}
-	text, err := h.run(ctx, "systemctl", "show", "--timestamp=unix", "-P", "ExecMainStartTimestamp", "systemd-journald.service")
-	started, err2 := strconv.ParseInt(strings.TrimPrefix(strings.TrimSpace(text), "@"), 10, 64)
-	return err == nil && err2 == nil && st.Mtim.Sec > started
+	started, ok := h.since(ctx, "ExecMainStartTimestamp", "systemd-journald.service")
+	return ok && st.Mtim.Sec > started
+}
+
+// since asks systemd for one of a unit's times, in seconds of the Unix epoch.
+func (h *Host) since(ctx context.Context, property, unit string) (seconds int64, ok bool) {
+	text, err := h.run(ctx, "systemctl", "show", "--timestamp=unix", "-P", property, unit)
+	if err != nil {
+		return 0, false
+	}
+	seconds, err = strconv.ParseInt(strings.TrimPrefix(strings.TrimSpace(text), "@"), 10, 64)
+	return seconds, err == nil
 }
 
 // busWait is how long the user's manager may take to come up.

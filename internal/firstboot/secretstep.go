@@ -2,19 +2,18 @@ package firstboot
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 )
 
-// secrets makes the secrets that every node has. What exists is never written; modes and owners are mended.
+// secrets makes the secrets that every node has. What exists is never written; modes and owners are mended. One that cannot be made, or not be
+// used, fails only the installed apps that need it, when they are made; a node that has data and lost all of them is somebody's to decide about.
 func (h *Host) secrets(_ context.Context, p *Plan) error {
 	wanted := secrets.FirstBootSecrets()
 	var stakes []string
-	var errs []error
+	absent := 0
 	for _, f := range h.Secrets.Check(wanted) {
 		w, known := wantedNamed(wanted, f.Name)
 		switch {
@@ -24,6 +23,7 @@ func (h *Host) secrets(_ context.Context, p *Plan) error {
 		case f.Fixable():
 			p.add(does(func() error { return h.Secrets.Repair(f) }), "mend %s: it %s", f.Path, f.Detail)
 		case known && (f.Code == secrets.Missing || f.Code == secrets.Empty):
+			absent++
 			if ok, why := secrets.GenerationRule(f.Name, h.DataPresent(w.Apps)); !ok {
 				stakes = append(stakes, why)
 				continue
@@ -31,22 +31,18 @@ func (h *Host) secrets(_ context.Context, p *Plan) error {
 			p.add(does(func() error { _, _, err := h.Secrets.Generate(w.Name, w.Kind); return err }), "make the secret %s", f.Name)
 		case known && f.Code == secrets.Unfinished:
 			p.add(does(func() error { _, _, err := h.Secrets.Generate(w.Name, w.Kind); return err }), "complete the rotation of %s", f.Name)
-		case known && unusable(f.Code):
-			errs = append(errs, f)
 		default:
 			p.warn("%s", f.Error())
 		}
 	}
-	if len(stakes) > 0 {
+	if len(stakes) > 0 && absent == len(wanted) {
 		return &HumanError{fmt.Sprintf("this node has data and not the secrets that open them: %s", strings.Join(stakes, "; ")),
 			"put " + h.Secrets.Dir + " back from a backup; new secrets would lock the apps out of their data, so none was made"}
 	}
-	return errors.Join(errs...)
-}
-
-// unusable are the findings about a secret that keep its apps from running.
-func unusable(c secrets.Code) bool {
-	return slices.Contains([]secrets.Code{secrets.Symlink, secrets.NotRegular, secrets.Unreadable, secrets.TooLarge, secrets.NotAHash}, c)
+	for _, why := range stakes {
+		p.warn("%s", why)
+	}
+	return nil
 }
 
 func wantedNamed(wanted []secrets.Wanted, name string) (secrets.Wanted, bool) {

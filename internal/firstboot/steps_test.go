@@ -58,6 +58,7 @@ func TestPreflightSaysEverythingAtOnce(t *testing.T) {
 
 func TestPreflightWarns(t *testing.T) {
 	f := newHost(t)
+	f.listen() // the user's manager is up
 	f.Facts.DataFree, f.Facts.MemTotal, f.Facts.Delegated = 6<<30, 2<<30, node.Controllers{CPU: true, Pids: true}
 	f.Facts.DataDisk = 60e9
 	f.write("/proc/net/tcp", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"+
@@ -266,10 +267,20 @@ func TestSecretsAreNeverReplaced(t *testing.T) {
 		t.Errorf("%q %v", text, info.Mode())
 	}
 
-	// A database password whose database is there cannot be made again.
+	// A database password whose database is there cannot be made again: its apps fail when they are made, and nothing else does.
 	f.must(os.Remove(name))
 	f.must(os.MkdirAll(f.at("/var/lib/archipelago/postgres-btcpay"), 0o750))
 	kept := f.secretTexts()
+	p, err := f.plan(f.Host.secrets)
+	if err != nil || len(p.Changes) > 0 || !strings.Contains(strings.Join(p.Warnings, "\n"), "btcpay-db-password is missing although its app has data") {
+		t.Errorf("%+v, %v", p, err)
+	}
+
+	// Without any of them the data have lost their keys.
+	for name := range kept {
+		f.must(os.Remove(f.Secrets.Path(name)))
+	}
+	kept = f.secretTexts()
 	err = f.apply(f.Host.secrets)
 	var human *HumanError
 	if !errors.As(err, &human) || !strings.Contains(human.Text, "btcpay-db-password") || human.Hint == "" || len(f.secretTexts()) != len(kept) {
@@ -335,6 +346,34 @@ func TestTorInterruptedWhilePuttingBack(t *testing.T) {
 	}
 	if _, err := os.Lstat(f.at("/etc/tor/.torrc.archy-new")); !errors.Is(err, os.ErrNotExist) || f.read(Torrc) != right {
 		t.Errorf("%v, torrc:\n%s", err, f.read(Torrc))
+	}
+}
+
+// TestTorReadsItsConfiguration: a run was killed after torrc was written and before Tor was told.
+func TestTorReadsItsConfiguration(t *testing.T) {
+	f := newHost(t)
+	f.must(os.MkdirAll(f.at("/var/lib/archipelago/tor-hostnames"), 0o755))
+	f.must(f.apply(f.tor))
+	f.calls, f.torRead = nil, "@1"
+	if err := f.apply(f.tor); err != nil || !f.called("systemctl reload-or-restart tor@default.service") {
+		t.Errorf("%v, %q", err, f.calls)
+	}
+}
+
+// TestNoServiceOfWhatIsNotThere: an app that its owner removed gets none, and one that was chosen and not made loses it.
+func TestNoServiceOfWhatIsNotThere(t *testing.T) {
+	f := newHost(t)
+	f.Chosen = []string{"lnd", "mempool"}
+	f.remove("mempool")
+	f.must(os.MkdirAll(f.at("/var/lib/archipelago/tor-hostnames"), 0o755))
+	f.must(os.MkdirAll(f.at("/opt/archipelago/scripts"), 0o755))
+	f.must(f.apply(f.tor))
+	if text := f.read(Torrc); strings.Contains(text, "4080") || !strings.Contains(text, "9735") {
+		t.Errorf("before the apps are made:\n%s", text)
+	}
+	f.must(f.apply(f.record))
+	if text := f.read(Torrc); strings.Contains(text, "9735") {
+		t.Errorf("lnd was not made:\n%s", text)
 	}
 }
 
@@ -442,22 +481,5 @@ func TestWireGuard(t *testing.T) {
 	p, _ := f.boot()
 	if p.Result != ResultOK || !strings.Contains(strings.Join(p.Warnings, "\n"), "wireguard: unknown device type") {
 		t.Errorf("%+v", p)
-	}
-}
-
-func TestImageVersions(t *testing.T) {
-	f := newHost(t)
-	text, err := ImageVersions(f.Set, f.Contexts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range []string{`MARIADB_IMAGE="docker.io/library/mariadb:10.11"`, `BTCPAY_POSTGRES_IMAGE="docker.io/library/postgres:15-alpine"`,
-		`BITCOIN_KNOTS_IMAGE="ghcr.io/retropex/bitcoin:v28.1"`, `LND_UI_IMAGE="localhost/archy-lnd-ui:ctx-`} {
-		if !strings.Contains(string(text), line) {
-			t.Errorf("no %s in\n%s", line, text)
-		}
-	}
-	if n := strings.Count(string(text), "_IMAGE="); n != len(f.Set.Apps) {
-		t.Errorf("%d images of %d apps", n, len(f.Set.Apps))
 	}
 }

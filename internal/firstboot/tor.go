@@ -53,7 +53,7 @@ func (h *Host) otherTor() bool {
 
 // onions are the services of this node: those for every node, for its apps, and for those that are about to be made.
 func (h *Host) onions() (list []Onion) {
-	apps := append(h.installed(), h.Chosen...)
+	apps := slices.Concat(h.installed(), h.unread(), slices.DeleteFunc(slices.Clone(h.Chosen), h.Removed))
 	for _, o := range Onions {
 		if o.Apps == nil || slices.ContainsFunc(o.Apps, func(id string) bool { return slices.Contains(apps, id) }) {
 			list = append(list, o)
@@ -170,8 +170,21 @@ func (h *Host) torRuns(ctx context.Context, p *Plan) error {
 	}
 	if _, err := h.run(ctx, "systemctl", "is-active", "--quiet", torUnit); err != nil {
 		p.add(h.reloadTor, "start Tor")
+		return nil
 	}
+	h.torReads(ctx, p)
 	return nil
+}
+
+// torReads plans that a Tor that runs reads its configuration, where that was written after Tor last did: a run may have been killed in between.
+func (h *Host) torReads(ctx context.Context, p *Plan) {
+	st, found, err := h.stat(Torrc)
+	if err != nil || !found {
+		return
+	}
+	if read, ok := h.since(ctx, "StateChangeTimestamp", torUnit); ok && st.Mtim.Sec > read {
+		p.add(h.reloadTor, "let Tor read %s", Torrc)
+	}
 }
 
 // torNames plans to copy each service's name to where everybody may read it, and to wait for those that Tor makes yet.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // commentPrefix marks archy's rules; a rule without it is never touched.
@@ -32,14 +33,14 @@ func (r Rule) args() []string {
 // same tells that two rules are about the same packets.
 func (r Rule) same(o Rule) bool { return r.Proto == o.Proto && r.From == o.From && r.Port == o.Port }
 
-// AppRules are the firewall's rules of an app: open ports for everybody, the others for private ranges. Ports that only
-// the node itself reaches have none.
-func AppRules(app *manifest.App) (rules []Rule) {
-	for _, p := range app.Ports {
-		r := Rule{Proto: p.Protocol, Port: p.Host, Comment: commentPrefix + app.ID}
+// AppRules are the firewall's rules of an app: open ports for everybody, the others, and those that it kept of an older container, for private
+// ranges. Ports that only the node itself reaches have none.
+func AppRules(app *manifest.App, record state.Record) (rules []Rule) {
+	add := func(port int, protocol, bind, auth string) {
+		r := Rule{Proto: protocol, Port: port, Comment: commentPrefix + app.ID}
 		switch {
-		case closedPorts[p.Host] || loopback(p.Bind):
-		case p.Auth == "open":
+		case closedPorts[port] || loopback(bind):
+		case auth == "open":
 			rules = append(rules, r)
 		default:
 			for _, from := range privateRanges {
@@ -47,6 +48,12 @@ func AppRules(app *manifest.App) (rules []Rule) {
 				rules = append(rules, r)
 			}
 		}
+	}
+	for _, p := range app.Ports {
+		add(p.Host, p.Protocol, p.Bind, p.Auth)
+	}
+	for _, p := range record.Pinned.ExtraPorts {
+		add(p.Host, p.Protocol, p.HostIP, "gated")
 	}
 	return rules
 }

@@ -11,6 +11,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/apps"
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
+	"git.tx1138.com/lfg2025/archy/internal/install"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	nodes "git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/state"
@@ -173,10 +174,7 @@ func compareDirectories(t *testing.T, m *machine) {
 
 func compareFiles(t *testing.T, m *machine) {
 	set, _ := manifest.LoadFrom(manifest.Source{Prefix: "/opt/archipelago/apps", FS: chosen{}})
-	images, err := firstboot.ImageVersions(set, func(app *manifest.App) (fs.FS, error) { return apps.Context(app.ID) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	images := install.ImageVersions(set)
 	l := layout()
 	rows := []firstboot.File{firstboot.StorageConf(l, service), firstboot.ContainersConf(l, service), firstboot.UserManagerDropIn(system),
 		firstboot.JournalConf(system), firstboot.TmpfilesConf(system), {Path: l.UserStopped(), Mode: 0o644, Owner: service, Text: []byte("[]\n")}}
@@ -270,7 +268,7 @@ func compareFirewall(t *testing.T, m *machine, installed []string) {
 	}
 	set, _ := manifest.LoadFS(apps.FS, "apps")
 	for _, id := range installed {
-		for _, r := range firstboot.AppRules(set.Apps[id]) {
+		for _, r := range firstboot.AppRules(set.Apps[id], state.Record{}) {
 			want = append(want, shown(r))
 		}
 	}
