@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 )
@@ -17,6 +18,7 @@ func TestBrokenAndRepaired(t *testing.T) {
 	for _, b := range breakages {
 		t.Run(b.name, func(t *testing.T) { b.repaired(t, n) })
 	}
+	t.Run("killed again and again", func(t *testing.T) { killedAgainAndAgain(t, n) })
 	if now := n.born(t); now != born {
 		t.Errorf("data were lost:\n%s", difference(born, now))
 	}
@@ -277,5 +279,46 @@ func TestUpgradeIsShownAndAppliedByForce(t *testing.T) {
 	}
 	if now := n.born(t); now != born {
 		t.Errorf("data were lost:\n%s", difference(born, now))
+	}
+}
+
+// killedAgainAndAgain: at the latest the sixth kill within half an hour opens the breaker; then nobody starts the app but its owner.
+func killedAgainAndAgain(t *testing.T, n *machine) {
+	const id, dropIn = "filebrowser", "~/.config/systemd/user/filebrowser.service.d"
+	// systemd waits longer and longer before each restart, up to five minutes; here it does not.
+	n.user(t, "mkdir -p "+dropIn+"; printf '[Service]\nRestartSec=1\nRestartSteps=0\n' >"+dropIn+"/fast.conf; systemctl --user daemon-reload")
+	defer n.user(t, "rm -r "+dropIn+"; systemctl --user daemon-reload")
+	kills, open := 0, false
+	var r reconcile.Result
+	for ; kills < 6 && !open; kills++ {
+		before := n.healthy(t, id)[id]
+		n.user(t, "kill -9 $(podman inspect --format '{{.State.Pid}}' "+id+")")
+		eventually(t, 2*time.Minute, "systemd has restarted it, or given up", func() (bool, string) {
+			list, err := n.list()
+			now, there := list[id]
+			service := n.user(t, "systemctl --user show -p ActiveState "+id)
+			return err == nil && there && now.State == "running" && now.StartedAt != before.StartedAt || strings.Contains(service, "=failed"), service + now.State
+		})
+		r = parse(t, n.archy("reconcile", "--json"))
+		a := app(t, r, id)
+		open = a.Error != nil && r.ExitCode == 3
+		t.Logf("kill %d: %s %s (%s), breaker %+v", kills+1, a.State, a.Action, a.Cause, a.Breaker)
+	}
+	if a := app(t, r, id); !open || a.Error.Hint == "" {
+		t.Fatalf("after %d kills: %s (%s), exit %d", kills, a.Action, a.Cause, r.ExitCode)
+	}
+	for range 2 {
+		r := n.pass(t, 3)
+		if a := app(t, r, id); !a.Breaker.Open || len(actions(r)) > 0 {
+			t.Errorf("breaker %+v, %v", a.Breaker, actions(r))
+		}
+	}
+	if c := n.containers(t)[id]; c.State == "running" {
+		t.Error("with an open breaker it was started")
+	}
+	n.must(t, 0, "start", id)
+	n.healthy(t, id)
+	if a := app(t, n.pass(t, 0), id); a.Breaker.Open {
+		t.Errorf("after its owner started it: %+v", a.Breaker)
 	}
 }
