@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"slices"
 	"time"
@@ -104,6 +105,14 @@ func (e *env) mapped() reconcile.MappedReader {
 type plainFiles struct{}
 
 func (plainFiles) ReadFile(_ context.Context, path string) ([]byte, error) { return os.ReadFile(path) }
+
+func (plainFiles) Holds(_ context.Context, dir string) (bool, error) {
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return len(list) > 0, err
+}
 
 // maybeSecrets takes a directory that does not exist yet for one without secrets: a unit can be looked at before
 // the first boot.

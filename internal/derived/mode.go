@@ -32,8 +32,7 @@ type Running struct {
 }
 
 // RunningMode learns the mode of a node that has a chain from the arguments of its container and its bitcoin.conf;
-// the arguments win. A node without a prune line keeps the whole chain. Who can ask the node itself over RPC should:
-// its answer wins over both.
+// the arguments win. A node without a prune line keeps the whole chain. bitcoind has the two from nowhere else.
 func RunningMode(existing []byte, args []string) Running {
 	prune, pruneFrom := runningValue("prune", existing, args)
 	index, indexFrom := runningValue("txindex", existing, args)
@@ -42,6 +41,34 @@ func RunningMode(existing []byte, args []string) Running {
 		Mode:      Mode{PruneMiB: max(size, 0), TxIndex: indexFrom != "default" && isTrue(index)},
 		PruneFrom: pruneFrom, TxIndexFrom: indexFrom,
 	}
+}
+
+// Chain is what a node shows of the chain that it has.
+type Chain struct {
+	// Prune (MiB) and TxIndex are the mode that an install record keeps, nil for none.
+	Prune   *int
+	TxIndex *bool
+	// Args are those of a container that archy did not make, nil without one.
+	Args []string
+	// Conf is bitcoin.conf as it is, nil when absent.
+	Conf []byte
+	// Blocks tells that there are blocks, or that nobody can say.
+	Blocks bool
+}
+
+// Mode is how much of the chain the node keeps, and whether that is decided. Where nothing says with which mode the blocks
+// were fetched, all of them are kept: bitcoind would delete what a smaller mode has no room for, while an index that is
+// asked for deletes nothing. A node without a chain gets what is asked for.
+func (c Chain) Mode(asked Mode) (mode Mode, decided bool) {
+	switch {
+	case c.Prune != nil && c.TxIndex != nil:
+		return Mode{PruneMiB: int64(*c.Prune), TxIndex: *c.TxIndex}, true
+	case c.Args != nil || c.Conf != nil:
+		return RunningMode(c.Conf, c.Args).Mode, true
+	case c.Blocks:
+		return Mode{TxIndex: asked.TxIndex}, true
+	}
+	return asked, false
 }
 
 // Freeze decides between the mode that the node has and the one that its disk or config ask for: what it has always

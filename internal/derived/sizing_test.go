@@ -157,6 +157,31 @@ func TestRunningMode(t *testing.T) {
 	}
 }
 
+func TestChain(t *testing.T) {
+	asked, small, no, yes := derived.Mode{TxIndex: true}, derived.Mode{PruneMiB: 100000}, 0, true
+	for _, tt := range []struct {
+		name    string
+		chain   derived.Chain
+		asked   derived.Mode
+		want    string
+		decided bool
+	}{
+		{"nothing there", derived.Chain{}, small, "prune=100000 txindex=0", false},
+		{"the record", derived.Chain{Prune: &no, TxIndex: &yes, Args: []string{"-prune=550"}, Conf: []byte("prune=600")}, small, "prune=0 txindex=1", true},
+		{"the arguments", derived.Chain{Args: []string{"-prune=550"}, Conf: []byte("prune=600"), Blocks: true}, asked, "prune=550 txindex=0", true},
+		{"arguments that say nothing", derived.Chain{Args: []string{}, Blocks: true}, small, "prune=0 txindex=0", true},
+		{"the file", derived.Chain{Conf: []byte("prune=600"), Blocks: true}, asked, "prune=600 txindex=0", true},
+		{"blocks of which nothing is known", derived.Chain{Blocks: true}, small, "prune=0 txindex=0", true},
+		{"such blocks where there is room", derived.Chain{Blocks: true}, asked, "prune=0 txindex=1", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, decided := tt.chain.Mode(tt.asked); got.String() != tt.want || decided != tt.decided {
+				t.Errorf("%s, decided %v; want %s, %v", got, decided, tt.want, tt.decided)
+			}
+		})
+	}
+}
+
 func TestFreeze(t *testing.T) {
 	full, pruned := derived.Mode{TxIndex: true}, derived.Mode{PruneMiB: 30000}
 	if mode, change := derived.Freeze(full, full); mode != full || change != "" {

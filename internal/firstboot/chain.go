@@ -1,36 +1,81 @@
 package firstboot
 
 import (
+	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 
 	"git.tx1138.com/lfg2025/archy/internal/derived"
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
-// Archival tells whether bitcoin keeps the whole chain with its index, or will on a node that has none yet: what is
-// recorded counts first, then what an existing chain was made with, then disk and configuration.
+// Archival tells whether bitcoin keeps the whole chain with its index, or will on a node that has none yet.
 func (h *Host) Archival() bool {
-	if mode, known := h.chainMode(); known {
-		return mode.Archival()
-	}
 	size, err := h.sizing()
-	return err == nil && size.Mode().Archival()
+	mode, decided := h.chain().Mode(size.Mode())
+	return (decided || err == nil) && mode.Archival()
 }
 
-// chainMode is the mode that is decided already, by the record or by the chain that there is.
-func (h *Host) chainMode() (mode derived.Mode, known bool) {
-	records, _ := h.State.ReadRecords()
-	for _, id := range []string{"bitcoin-knots", "bitcoin-core"} {
-		if r, ok := records[id]; ok && r.Pinned.Prune != nil && r.Pinned.TxIndex != nil {
-			return derived.Mode{PruneMiB: int64(*r.Pinned.Prune), TxIndex: *r.Pinned.TxIndex}, true
+// chain is what the node shows of its chain, as reconcile sees it too. Podman cannot be asked yet: what the containers
+// were made of is read in its storage.
+func (h *Host) chain() derived.Chain {
+	var c derived.Chain
+	bitcoins, dir := []string{"bitcoin-knots", "bitcoin-core"}, h.Layout.Data("bitcoin")
+	for _, id := range bitcoins {
+		app, known := h.Set.Apps[id]
+		if !known {
+			continue
+		}
+		if made, ok := h.madeOf(app.Unit()); ok {
+			bitcoins, dir, c.Args = []string{id}, made.source(app, dir), append([]string{}, made.Process.Args...)
+			break
 		}
 	}
-	if h.hasData(h.Layout.Data("bitcoin/blocks")) {
-		conf, _ := os.ReadFile(h.Layout.Host(h.Layout.Data("bitcoin/bitcoin.conf")))
-		return derived.RunningMode(conf, nil).Mode, true
+	records, _ := h.State.ReadRecords()
+	if r, ok := state.Latest(records, bitcoins); ok && r.Pinned.Prune != nil && r.Pinned.TxIndex != nil {
+		return derived.Chain{Prune: r.Pinned.Prune, TxIndex: r.Pinned.TxIndex}
 	}
-	return derived.Mode{}, false
+	c.Conf, _ = os.ReadFile(h.Layout.Host(filepath.Join(dir, "bitcoin.conf")))
+	c.Blocks = h.hasData(filepath.Join(dir, "blocks"))
+	return c
+}
+
+// madeOf is what a container was made of when it was started last: config.json of the OCI runtime.
+type madeOf struct {
+	Process struct {
+		Args []string `json:"args"`
+	} `json:"process"`
+	Mounts []struct {
+		Source string `json:"source"`
+		Target string `json:"destination"`
+	} `json:"mounts"`
+}
+
+func (h *Host) madeOf(container string) (made madeOf, found bool) {
+	for _, c := range h.stored() {
+		if !slices.Contains(c.Names, container) {
+			continue
+		}
+		text, err := os.ReadFile(h.Layout.Host(filepath.Join(Graphroot(h.Layout), "overlay-containers", c.ID, "userdata/config.json")))
+		if err == nil {
+			err = json.Unmarshal(text, &made)
+		}
+		return made, err == nil
+	}
+	return made, false
+}
+
+// source is where the container has the app's first directory, the given one when it does not say.
+func (m madeOf) source(app *manifest.App, dir string) string {
+	for _, mount := range m.Mounts {
+		if len(app.Volumes) > 0 && mount.Target == app.Volumes[0].Target {
+			return mount.Source
+		}
+	}
+	return dir
 }
 
 // sizing is what disk, memory and configuration come to.
@@ -45,13 +90,13 @@ func (h *Host) sizing() (derived.Sizing, error) {
 	return derived.Size(h.Facts.MemTotal, h.Facts.Cores, h.Facts.DataDisk, cfg)
 }
 
-// chain warns of what the machine's sizes make of a bitcoin that has no chain yet: later they change nothing any more.
-func (h *Host) chain(p *Plan) {
+// warnOfSize warns of what the machine's sizes make of a bitcoin that has no chain yet: later they change nothing any more.
+func (h *Host) warnOfSize(p *Plan) {
 	isBitcoin := func(id string) bool { return h.Set.Apps[id] != nil && h.Set.Apps[id].Ext("sizing") == "bitcoin" }
-	if _, known := h.chainMode(); known || !slices.ContainsFunc(h.Chosen, isBitcoin) {
+	size, err := h.sizing()
+	if _, decided := h.chain().Mode(size.Mode()); decided || !slices.ContainsFunc(h.Chosen, isBitcoin) {
 		return
 	}
-	size, err := h.sizing()
 	if err != nil {
 		p.warn("%v", err)
 	}

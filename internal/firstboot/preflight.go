@@ -34,7 +34,7 @@ func (h *Host) preflight(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	h.chain(p)
+	h.warnOfSize(p)
 	h.ports(p)
 	h.clock(ctx, p)
 	return nil

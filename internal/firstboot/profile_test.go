@@ -91,3 +91,40 @@ func TestArchival(t *testing.T) {
 		t.Error("a chain that is there wins over the configuration")
 	}
 }
+
+// A chain without a bitcoin.conf is kept whole, and what a container was told counts, as in a pass.
+func TestArchivalOfAChainWithoutItsFile(t *testing.T) {
+	f := newHost(t)
+	f.write("/var/lib/archipelago/bitcoin/blocks/blk00000.dat", "x", 0o600)
+	if !f.Archival() {
+		t.Error("a copied chain on a disk of 2 TB is left without its index")
+	}
+	f.Facts.DataDisk = 5e11
+	storage := Graphroot(f.Layout) + "/overlay-containers/"
+	f.write(storage+"containers.json", `[{"id":"abc","names":["bitcoin-knots"]}]`, 0o600)
+	config := func(args, mounts string) {
+		f.write(storage+"abc/userdata/config.json", `{"process":{"args":[`+args+`]},"mounts":[`+mounts+`]}`, 0o600)
+	}
+	config(`"bitcoind","-txindex=1"`, "")
+	if !f.Archival() {
+		t.Error("the container has the index")
+	}
+	config(`"bitcoind"`, `{"source":"/mnt/old/bitcoin","destination":"/data/.bitcoin"}`)
+	f.write("/mnt/old/bitcoin/bitcoin.conf", "txindex=1\n", 0o600)
+	if !f.Archival() {
+		t.Error("the container's directory is another one, and its file has the index")
+	}
+	config(`"bitcoind","-prune=550"`, "")
+	if f.Archival() {
+		t.Error("the container prunes")
+	}
+	f.install("bitcoin-knots")
+	r, _, err := f.State.ReadRecord("bitcoin-knots")
+	f.must(err)
+	no, yes := 0, true
+	r.Pinned.Prune, r.Pinned.TxIndex = &no, &yes
+	f.must(f.State.WriteRecord(r))
+	if !f.Archival() {
+		t.Error("the record wins")
+	}
+}

@@ -343,18 +343,25 @@ func (h *Host) runtimeDir() error {
 // containerNames reads the names of the containers from podman's storage without starting podman, whose first process
 // would be a child of this service.
 func (h *Host) containerNames() (names []string) {
+	for _, c := range h.stored() {
+		names = append(names, c.Names...)
+	}
+	return names
+}
+
+// storedContainer is a container in podman's storage.
+type storedContainer struct {
+	ID    string   `json:"id"`
+	Names []string `json:"names"`
+}
+
+func (h *Host) stored() (list []storedContainer) {
 	text, err := os.ReadFile(h.Layout.Host(filepath.Join(Graphroot(h.Layout), "overlay-containers/containers.json")))
 	if err != nil {
 		return nil
 	}
-	var list []struct {
-		Names []string `json:"names"`
-	}
 	if err := json.Unmarshal(text, &list); err != nil {
-		return []string{""} // there is something, and it cannot be read
+		return []storedContainer{{Names: []string{""}}} // there is something, and it cannot be read
 	}
-	for _, c := range list {
-		names = append(names, c.Names...)
-	}
-	return names
+	return list
 }

@@ -33,35 +33,44 @@ func (c CLI) Chown(ctx context.Context, path string, uid, gid int) error {
 
 // ReadFile reads a file that belongs to a mapped user. A missing one is an fs.ErrNotExist.
 func (c CLI) ReadFile(ctx context.Context, path string) ([]byte, error) {
-	res, err := c.cat(ctx, path)
+	res, err := c.look(ctx, "cat", "--", path)
 	if absent(err) {
 		return nil, fmt.Errorf("read %s: %w", path, fs.ErrNotExist)
 	}
 	return res.Stdout, err
 }
 
-// absent tells that cat has found no file, and not that something on the way to cat has.
+// Holds tells whether a directory of a mapped user holds anything. A missing one holds nothing.
+func (c CLI) Holds(ctx context.Context, dir string) (bool, error) {
+	res, err := c.look(ctx, "ls", "-A", "--", dir)
+	if absent(err) {
+		return false, nil
+	}
+	return len(res.Stdout) > 0, err
+}
+
+// absent tells that cat or ls has found nothing there, and not that something on the way to them has.
 func absent(err error) bool {
 	var exit *command.ExitError
 	if !errors.As(err, &exit) {
 		return false
 	}
 	return slices.ContainsFunc(strings.Split(exit.Stderr, "\n"), func(line string) bool {
-		return strings.HasPrefix(line, "cat: ") && strings.HasSuffix(line, "No such file or directory")
+		return (strings.HasPrefix(line, "cat: ") || strings.HasPrefix(line, "ls: ")) && strings.HasSuffix(line, "No such file or directory")
 	})
 }
 
-// cat reads in the user namespace that podman's pause process holds: joining it takes 2 ms, podman unshare 60. If there is
+// look reads in the user namespace that podman's pause process holds: joining it takes 2 ms, podman unshare 60. If there is
 // no way into it, podman unshare has the last word.
-func (c CLI) cat(ctx context.Context, path string) (command.Result, error) {
+func (c CLI) look(ctx context.Context, argv ...string) (command.Result, error) {
 	if pid := c.pausePid(); pid != "" {
 		res, err := c.Runner.Run(ctx, command.Cmd{Limit: DefaultLimits().Mapped, Env: plainWords,
-			Argv: []string{"nsenter", "--user", "--preserve-credentials", "--target", pid, "cat", "--", path}})
+			Argv: append([]string{"nsenter", "--user", "--preserve-credentials", "--target", pid}, argv...)})
 		if err == nil || absent(err) {
 			return res, err
 		}
 	}
-	return c.unshare(ctx, nil, "cat", "--", path)
+	return c.unshare(ctx, nil, argv...)
 }
 
 // pausePid is the pid of podman's pause process, "" when there is none that is ours.

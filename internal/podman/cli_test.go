@@ -37,6 +37,7 @@ func TestCLI(t *testing.T) {
 	for want, call := range map[string]func(podman.CLI) error{
 		"podman unshare chown -h -- 101:101 /data/bitcoin": func(c podman.CLI) error { return c.Chown(ctx, "/data/bitcoin", 101, 101) },
 		"podman unshare cat -- /data/f":                    func(c podman.CLI) error { _, err := c.ReadFile(ctx, "/data/f"); return err },
+		"podman unshare ls -A -- /data/d":                  func(c podman.CLI) error { _, err := c.Holds(ctx, "/data/d"); return err },
 		"podman unshare /bin/archy internal write-file --path /data/f --mode 0600 --size 11": func(c podman.CLI) error {
 			return c.WriteFile(ctx, "/data/f", 0o600, []byte("marker-4411"))
 		},
@@ -66,6 +67,21 @@ func TestReadFileAbsent(t *testing.T) {
 	denied := &command.ExitError{Argv: []string{"podman"}, Code: 1, Stderr: "cat: /data/f: Permission denied"}
 	if _, err := (podman.CLI{Runner: &recorder{err: denied}}).ReadFile(context.Background(), "/data/f"); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestHolds(t *testing.T) {
+	ctx := context.Background()
+	if found, err := (podman.CLI{Runner: &recorder{}}).Holds(ctx, "/data/d"); !found || err != nil {
+		t.Errorf("%v, %v", found, err)
+	}
+	missing := &command.ExitError{Argv: []string{"podman"}, Code: 2, Stderr: "ls: cannot access '/data/d': No such file or directory"}
+	if found, err := (podman.CLI{Runner: &recorder{err: missing}}).Holds(ctx, "/data/d"); found || err != nil {
+		t.Errorf("missing: %v, %v", found, err)
+	}
+	denied := &command.ExitError{Argv: []string{"podman"}, Code: 2, Stderr: "ls: cannot open directory '/data/d': Permission denied"}
+	if _, err := (podman.CLI{Runner: &recorder{err: denied}}).Holds(ctx, "/data/d"); err == nil {
+		t.Error("a directory that cannot be listed counts as an empty one")
 	}
 }
 

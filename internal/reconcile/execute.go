@@ -206,7 +206,7 @@ func (r *run) install(c *change) error {
 
 // pinMode freezes how much of the chain a bitcoin keeps: another mode would delete or download it.
 func (c *change) pinMode() {
-	if c.Mode == nil || c.record.Pinned.Prune != nil {
+	if c.Mode == nil {
 		return
 	}
 	prune, index := int(c.Mode.PruneMiB), c.Mode.TxIndex

@@ -1056,6 +1056,7 @@ func (v fakeVault) Take(name string, value secrets.Value) error {
 type noMapped struct{}
 
 func (noMapped) ReadFile(_ context.Context, path string) ([]byte, error) { return os.ReadFile(path) }
+func (noMapped) Holds(_ context.Context, dir string) (bool, error)       { return holds(dir), nil }
 func (noMapped) Rename(_ context.Context, path, dest string) error       { return os.Rename(path, dest) }
 func (noMapped) Chown(context.Context, string, int, int) error           { return nil }
 func (noMapped) WriteFile(_ context.Context, path string, mode fs.FileMode, content []byte) error {

@@ -26,9 +26,11 @@ type SecretReader interface {
 	Read(name string) (secrets.Value, error)
 }
 
-// MappedReader reads files that only podman's user namespace may read. A missing one is an fs.ErrNotExist.
+// MappedReader reads what only podman's user namespace may read. A missing file is an fs.ErrNotExist, a missing directory
+// holds nothing.
 type MappedReader interface {
 	ReadFile(ctx context.Context, path string) ([]byte, error)
+	Holds(ctx context.Context, dir string) (bool, error)
 }
 
 // StateReader gives what archy remembers.

@@ -94,23 +94,30 @@ func (ob *observation) named(id string) bool {
 
 // bitcoinMode: a node that has a chain keeps its mode, whatever disk and configuration ask for now.
 func (ob *observation) bitcoinMode(ctx context.Context, app *manifest.App, want derived.Mode) modeFact {
-	if r, ok := ob.records[app.ID]; ok && r.Pinned.Prune != nil && r.Pinned.TxIndex != nil {
-		have := derived.Mode{PruneMiB: int64(*r.Pinned.Prune), TxIndex: *r.Pinned.TxIndex}
-		mode, change := derived.Freeze(have, want)
-		return modeFact{mode, true, change}
-	}
-	var args []string
+	have, decided := ob.chain(ctx, app).Mode(want)
+	mode, change := derived.Freeze(have, want)
+	return modeFact{mode, decided, change}
+}
+
+// chain is what the node shows of its chain. The record of either bitcoin counts, the later one's: they take over each
+// other's directory. A container that archy did not make speaks for itself.
+func (ob *observation) chain(ctx context.Context, app *manifest.App) derived.Chain {
+	var c derived.Chain
+	bitcoins := []string{app.ID}
 	if ob.legacy(app) {
 		if in, err := ob.Engine.Inspect(ctx, app.Unit()); err == nil {
-			args = append(in.Entrypoint, in.Cmd...)
+			c.Args = slices.Concat([]string{}, in.Entrypoint, in.Cmd)
 		}
+	} else {
+		bitcoins = append(bitcoins, ob.Set.Alternatives(app.ID)...)
 	}
-	existing, err := ob.readFile(ctx, bitcoinConfOf(app, ob.Layout.DataDir))
-	if err != nil && args == nil {
-		return modeFact{mode: want}
+	if r, ok := state.Latest(ob.records, bitcoins); ok && r.Pinned.Prune != nil && r.Pinned.TxIndex != nil {
+		return derived.Chain{Prune: r.Pinned.Prune, TxIndex: r.Pinned.TxIndex}
 	}
-	mode, change := derived.Freeze(derived.RunningMode(existing, args).Mode, want)
-	return modeFact{mode, true, change}
+	dir := DataDir(app, ob.Layout.DataDir)
+	c.Conf, _ = ob.readFile(ctx, path.Join(dir, "bitcoin.conf"))
+	c.Blocks = ob.holdsMapped(ctx, path.Join(dir, "blocks"))
+	return c
 }
 
 // DataDir is the app's first directory of its own, as the node sees it.
@@ -292,11 +299,6 @@ func differenceCause(f File, differs string) string {
 	return ""
 }
 
-// bitcoinConfOf is the file of a bitcoin app, as the node sees it.
-func bitcoinConfOf(app *manifest.App, base string) string {
-	return path.Join(DataDir(app, base), "bitcoin.conf")
-}
-
 // readFile reads directly where it may, else through podman's user namespace.
 func (ob *observation) readFile(ctx context.Context, file string) ([]byte, error) {
 	content, err := os.ReadFile(ob.Layout.Host(file))
@@ -304,6 +306,16 @@ func (ob *observation) readFile(ctx context.Context, file string) ([]byte, error
 		return ob.Mapped.ReadFile(ctx, ob.Layout.Host(file))
 	}
 	return content, err
+}
+
+// holdsMapped is holds for a directory that may be a mapped user's. One that nobody can look into counts as full.
+func (ob *observation) holdsMapped(ctx context.Context, dir string) bool {
+	_, err := os.ReadDir(ob.Layout.Host(dir))
+	if errors.Is(err, fs.ErrPermission) && ob.Mapped != nil {
+		found, err := ob.Mapped.Holds(ctx, ob.Layout.Host(dir))
+		return found || err != nil
+	}
+	return holds(ob.Layout.Host(dir))
 }
 
 func isReadError(err error) bool { return err != nil && !errors.Is(err, fs.ErrNotExist) }

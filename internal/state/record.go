@@ -67,6 +67,16 @@ type Record struct {
 	OldContainers []OldContainer `json:"old_containers,omitempty"`
 }
 
+// Latest is the record of that one of the apps which was installed last, removed or not.
+func Latest(records map[string]Record, apps []string) (latest Record, found bool) {
+	for _, app := range apps {
+		if r, ok := records[app]; ok && (!found || r.InstalledAt.After(latest.InstalledAt)) {
+			latest, found = r, true
+		}
+	}
+	return latest, found
+}
+
 // Pinned is taken over from an existing container or data directory and wins over the manifest.
 type Pinned struct {
 	User    string            `json:"user,omitempty"`

@@ -1,0 +1,151 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/secrets"
+	"git.tx1138.com/lfg2025/archy/internal/state"
+)
+
+// bitcoinNode is a node with the two bitcoins, of which knots is wanted, on a disk of 983 GB.
+func bitcoinNode(t *testing.T) *fakeNode {
+	t.Helper()
+	app := func(id, other string) string {
+		return manifestOf(id, 1, "  conflicts: ["+other+"]\n", fmt.Sprintf(dataOf, "bitcoin"),
+			"  extensions:\n    archipelago:\n      sizing: bitcoin\n      derived: bitcoin.conf\n")
+	}
+	n := newNode(t, map[string]string{"bitcoin-knots": app("bitcoin-knots", "bitcoin-core"),
+		"bitcoin-core": strings.Replace(app("bitcoin-core", "bitcoin-knots"), "optional: false", "optional: true", 1)}).firstBootDone()
+	n.facts.DataDisk, n.wallets = 983e9, &fakeWallets{n: n}
+	if _, _, err := n.vault.Generate(rpcSecret, secrets.Hex16); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// lay lays a file down below the data directory.
+func (n *fakeNode) lay(name, text string) {
+	n.t.Helper()
+	file := n.layout.Host(name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		n.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func (n *fakeNode) text(name string) string {
+	text, _ := os.ReadFile(n.layout.Host(name))
+	return string(text)
+}
+
+// keeps asks for the lines of bitcoin.conf about the chain, and for what the record of the app says.
+func (n *fakeNode) keeps(id string, prune int, index bool) {
+	n.t.Helper()
+	want := fmt.Sprintf("\nprune=%d\ntxindex=0\n", prune)
+	if index {
+		want = strings.Replace(want, "txindex=0", "txindex=1", 1)
+	}
+	if conf := n.text("/var/lib/archipelago/bitcoin/bitcoin.conf"); !strings.Contains(conf, want) {
+		n.t.Errorf("bitcoin.conf lacks %q:\n%s", want, conf)
+	}
+	if p := n.record(id).Pinned; p.Prune == nil || *p.Prune != prune || *p.TxIndex != index {
+		n.t.Errorf("pinned %+v", p)
+	}
+}
+
+// A chain without a bitcoin.conf is not taken for no chain: with a smaller mode bitcoind would delete most of it.
+func TestAChainWithoutItsFileIsNotPruned(t *testing.T) {
+	n := bitcoinNode(t)
+	n.lay("/var/lib/archipelago/bitcoin/blocks/blk00000.dat", "block")
+	n.pass()
+	n.keeps("bitcoin-knots", 0, false)
+	n = bitcoinNode(t)
+	n.facts.DataDisk = 2e12
+	n.lay("/var/lib/archipelago/bitcoin/blocks/blk00000.dat", "block")
+	n.pass()
+	n.keeps("bitcoin-knots", 0, true)
+	n = bitcoinNode(t)
+	n.pass()
+	n.keeps("bitcoin-knots", 100000, false)
+}
+
+// closedDir is a user namespace in which a directory holds something, or nothing, or that cannot be entered.
+type closedDir struct {
+	noMapped
+	full bool
+	err  error
+}
+
+func (c closedDir) Holds(context.Context, string) (bool, error) { return c.full, c.err }
+
+func TestHoldsMapped(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root looks into every directory")
+	}
+	n := bitcoinNode(t)
+	n.lay("/var/lib/archipelago/bitcoin/blocks/blk00000.dat", "block")
+	dir := n.layout.Host("/var/lib/archipelago/bitcoin")
+	if err := os.Chmod(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(dir, 0o755) })
+	for want, mapped := range map[bool][]closedDir{true: {{full: true}, {err: errors.New("no way in")}}, false: {{}}} {
+		for _, m := range mapped {
+			ob := n.observation()
+			ob.Mapped = m
+			if got := ob.holdsMapped(t.Context(), "/var/lib/archipelago/bitcoin/blocks"); got != want {
+				t.Errorf("%+v: %v", m, got)
+			}
+		}
+	}
+}
+
+// The bitcoin that takes the directory of the other over keeps its chain as it is, also when it was here before.
+func TestTheOtherBitcoinKeepsTheMode(t *testing.T) {
+	n := bitcoinNode(t)
+	n.pass()
+	n.keeps("bitcoin-knots", 100000, false)
+	full := func(id string) {
+		r := n.record(id)
+		*r.Pinned.Prune, *r.Pinned.TxIndex = 0, true
+		if err := n.store.WriteRecord(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"bitcoin-knots"}})
+	n.later(time.Hour)
+	n.mustVerb(0, Request{Verb: VerbInstall, Apps: []string{"bitcoin-core"}})
+	n.keeps("bitcoin-core", 100000, false)
+	full("bitcoin-core") // its owner has made a whole chain meanwhile
+	n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"bitcoin-core"}})
+	n.later(time.Hour)
+	n.mustVerb(0, Request{Verb: VerbInstall, Apps: []string{"bitcoin-knots"}})
+	n.keeps("bitcoin-knots", 0, true)
+}
+
+// What an adopted container was told counts when it is moved to a unit, whatever an older record of the other bitcoin says.
+func TestTheArgumentsOfAnAdoptedBitcoin(t *testing.T) {
+	n := bitcoinNode(t)
+	prune, index := 100000, false
+	old := state.Record{App: "bitcoin-core", Container: "bitcoin-core", Owner: state.Quadlet, InstalledAt: n.peek().Add(-time.Hour), RemovedAt: n.peek()}
+	old.Pinned.Prune, old.Pinned.TxIndex = &prune, &index
+	if err := n.store.WriteRecord(old); err != nil {
+		t.Fatal(err)
+	}
+	n.lay("/var/lib/archipelago/bitcoin/blocks/blk00000.dat", "block")
+	n.script("bitcoin-knots", "docker.io/example/bitcoin-knots:v0.9", func(c *podman.Inspect) { c.Cmd = []string{"bitcoind", "-txindex=1"} })
+	if got := n.result(n.pass(migrateAll), "bitcoin-knots"); got.Action != Migrated {
+		t.Fatalf("%+v", got)
+	}
+	n.keeps("bitcoin-knots", 0, true)
+}
