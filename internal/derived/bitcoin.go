@@ -3,6 +3,7 @@ package derived
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -108,6 +109,21 @@ func (in BitcoinInput) rpcAuth() (string, error) {
 func RPCAuthVerifies(existing []byte, password secrets.Value) bool {
 	_, ok := verifyingAuth(existing, password)
 	return ok
+}
+
+// RPCAuthBroken reports whether a node that archy did not make has rpcauth lines for archipelago of which none lets it in, and
+// lets it in by no other way either: its arguments, or rpcuser with rpcpassword. A node without such a line never had one.
+func RPCAuthBroken(existing []byte, args []string, password secrets.Value) bool {
+	user, _ := runningValue("rpcuser", existing, args)
+	plain, _ := runningValue("rpcpassword", existing, args)
+	letsIn := RPCAuthVerifies(existing, password) || user == secrets.RPCUser && password.Equal(secrets.New(plain))
+	eachArg(args, func(name, value string) {
+		letsIn = letsIn || name == "rpcauth" && VerifyRPCAuth(value, secrets.RPCUser, password)
+	})
+	lines, _ := bitcoinDialect.scan(existing)
+	return !letsIn && slices.ContainsFunc(lines, func(l line) bool {
+		return !l.negated && bitcoinDialect.effective(l.section) && bitcoinDialect.ownValue(l)
+	})
 }
 
 // verifyingAuth prefers the line inside the block, which stands first.

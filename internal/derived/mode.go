@@ -99,22 +99,30 @@ func runningValue(key string, existing []byte, args []string) (value, from strin
 	return "", "default"
 }
 
-// argValue looks into words too: old containers pass one string to a shell. The last one wins.
+// argValue is the last value of an argument: that one wins.
 func argValue(key string, args []string) (value string, found bool) {
+	eachArg(args, func(name, v string) {
+		switch name {
+		case key:
+			value, found = v, true
+		case "no" + key:
+			value, found = negate(v), true
+		}
+	})
+	return value, found
+}
+
+// eachArg looks into words too: old containers pass one string to a shell.
+func eachArg(args []string, f func(name, value string)) {
 	for _, arg := range args {
 		for _, word := range strings.Fields(arg) {
 			word = strings.Trim(word, `"';`)
-			name, v, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(word, "-"), "-"), "=")
-			switch {
-			case !strings.HasPrefix(word, "-"):
-			case name == key:
-				value, found = v, true
-			case name == "no"+key:
-				value, found = negate(v), true
+			name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(word, "-"), "-"), "=")
+			if strings.HasPrefix(word, "-") {
+				f(name, value)
 			}
 		}
 	}
-	return value, found
 }
 
 // firstValue is bitcoind's rule for configuration files: a negation undoes what stands before it, then the first wins.

@@ -133,6 +133,43 @@ func TestTheOtherBitcoinKeepsTheMode(t *testing.T) {
 	n.keeps("bitcoin-knots", 0, true)
 }
 
+// An adopted bitcoin that lets archy in, or never had a line for it, is left alone; one whose line is of another password is not.
+func TestTheFileOfAnAdoptedBitcoin(t *testing.T) {
+	for name, c := range map[string]struct {
+		conf, arg string // with the secret in place of %s
+		want      Action
+	}{
+		"user and password":     {"rpcuser=archipelago\nrpcpassword=%s\n", "", NoOp},
+		"in the arguments":      {"rpcauth=archipelago:00$00\n", "-rpcuser=archipelago -rpcpassword=%s", NoOp},
+		"rpcauth argument":      {"server=1\n", "-rpcauth=%a", NoOp},
+		"both lines":            {"rpcauth=archipelago:00$00\nrpcauth=%a\n", "", NoOp},
+		"argument beside":       {"rpcauth=archipelago:00$00\n", "-rpcauth=%a", NoOp},
+		"never had one":         {"rpcauth=alice:00$00\n", "", NoOp},
+		"another password":      {"rpcauth=archipelago:00$00\n", "", Restarted},
+		"another password, too": {"rpcauth=archipelago:00$00\nrpcuser=archipelago\nrpcpassword=other\n", "", Restarted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := bitcoinNode(t)
+			v, err := n.vault.Read(rpcSecret)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill := strings.NewReplacer("%s", v.Reveal(), "%a", secrets.RPCAuth(secrets.RPCUser, v, []byte("salt")))
+			n.lay("/var/lib/archipelago/bitcoin/bitcoin.conf", fill.Replace(c.conf))
+			n.script("bitcoin-knots", "docker.io/example/bitcoin-knots:v0.9", func(i *podman.Inspect) { i.Cmd = strings.Fields("bitcoind " + fill.Replace(c.arg)) })
+			n.pass()
+			n.later(time.Minute)
+			got := n.result(n.pass(), "bitcoin-knots")
+			if conf := n.text("/var/lib/archipelago/bitcoin/bitcoin.conf"); c.want == NoOp && (got.Action != NoOp || conf != fill.Replace(c.conf) || len(n.touched()) > 0) {
+				t.Errorf("%s %s, touched %q", got.Action, got.Cause, n.touched())
+			}
+			if c.want != NoOp && len(n.touched()) == 0 {
+				t.Errorf("left: %s %s", got.Action, got.Cause)
+			}
+		})
+	}
+}
+
 // What an adopted container was told counts when it is moved to a unit, whatever an older record of the other bitcoin says.
 func TestTheArgumentsOfAnAdoptedBitcoin(t *testing.T) {
 	n := bitcoinNode(t)

@@ -200,7 +200,7 @@ func (ob *observation) derivedFile(ctx context.Context, a *App) filesFact {
 }
 
 // limitToComparing: an adopted app's files are only compared. The one exception is a bitcoin.conf whose line for archy
-// no longer verifies: whoever needs the node is cut off already.
+// no longer verifies, with no other way in: whoever needs the node is cut off already.
 func (ob *observation) limitToComparing(a *App, files []File) {
 	if !a.Legacy() || ob.moves(a) {
 		return
@@ -226,10 +226,22 @@ func (ob *observation) bitcoinConf(ctx context.Context, a *App, dir string, pass
 	a.freeze(ob.mode.mode)
 	out := File{Name: "bitcoin.conf", Path: file, Content: f.Content, Have: have, Exists: err == nil, Mode: derived.FileMode, KeepOld: f.SaveOld}
 	out.Cause = differenceCause(out, "its managed lines differ")
-	if out.Exists && !derived.RPCAuthVerifies(have, password) {
+	if out.Exists && a.refusesRPC(have, password) {
 		out.Cause = "rpcauth does not verify against its secret"
 	}
 	return filesFact{list: []File{out}, digest: f.Digest}
+}
+
+// refusesRPC tells that bitcoin.conf keeps archy's apps out. An adopted container may let them in by other ways, and one that
+// cannot be looked at is not said to do anything.
+func (a *App) refusesRPC(conf []byte, password secrets.Value) bool {
+	switch {
+	case !a.Legacy():
+		return !derived.RPCAuthVerifies(conf, password)
+	case a.Inspect == nil:
+		return false
+	}
+	return derived.RPCAuthBroken(conf, slices.Concat(a.Inspect.Entrypoint, a.Inspect.Cmd), password)
 }
 
 // freeze keeps the mode in the install record as soon as the app is installed.
