@@ -14,7 +14,6 @@ import (
 	"rsc.io/qr"
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
-	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
@@ -108,11 +107,10 @@ type lndConnection struct {
 
 // connection gathers it: the container's ports from podman, the rest from LND's directory and LND itself.
 func (o *lndConnectOptions) connection(ctx context.Context, e *env) (lndConnection, error) {
-	app, ports, err := e.lndContainer(ctx)
+	dir, ports, err := e.lndContainer(ctx)
 	if err != nil {
 		return lndConnection{}, err
 	}
-	dir := reconcile.DataDir(app, e.Layout.DataDir)
 	reader := wallet.Reader{Mapped: podman.CLI{Runner: command.Exec{}, Pause: e.pauseFile()}, Runner: command.Exec{}}
 	cred, err := wallet.ReadCertificate(ctx, reader, e.Layout.Host(dir), dir)
 	if err != nil {
@@ -168,28 +166,29 @@ func (o *lndConnectOptions) lanHost(e *env) string {
 	return e.Facts.HostMDNS
 }
 
-// lndContainer finds the container that runs, and the host's port for each of its ports. One that an older release made has
-// other ports.
-func (e *env) lndContainer(ctx context.Context) (*manifest.App, map[int]int, error) {
+// lndContainer finds the data directory of the container that runs, and the host's port for each of its ports. One that an
+// older release made has other ports, and may have another directory.
+func (e *env) lndContainer(ctx context.Context) (dir string, ports map[int]int, err error) {
 	if err := e.broken(lndApp); err != nil {
-		return nil, nil, err
+		return "", nil, err
 	}
 	app := e.Set.Apps[lndApp]
 	engine := podman.New(e.Layout.Host(e.Layout.PodmanSocket()))
 	defer engine.Close()
 	list, err := engine.List(ctx)
 	if err != nil {
-		return nil, nil, err
+		return "", nil, err
 	}
 	i := slices.IndexFunc(list, func(c podman.Container) bool { return c.Name == app.Unit() && c.State == podman.StateRunning })
 	if i < 0 {
-		return nil, nil, &wallet.Problem{Code: "not-running", Text: "lnd does not run", Hint: "archy status lnd; or, to install it: archy reconcile --create-missing --container=lnd"}
+		return "", nil, &wallet.Problem{Code: "not-running", Text: "lnd does not run", Hint: "archy status lnd; or, to install it: archy reconcile --create-missing --container=lnd"}
 	}
-	ports := map[int]int{restPort: restPort, grpcPort: grpcPort}
+	ports = map[int]int{restPort: restPort, grpcPort: grpcPort}
 	for _, p := range list[i].Ports {
 		ports[p.ContainerPort] = p.HostPort
 	}
-	return app, ports, nil
+	made, err := engine.Inspect(ctx, list[i].ID)
+	return reconcile.DataDir(app, reconcile.PinnedVolumes(app, made), e.Layout.DataDir), ports, err
 }
 
 // print shows the connection: the data on stdout, the warning on stderr.

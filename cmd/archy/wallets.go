@@ -33,7 +33,7 @@ func (w nodeWallets) Ensure(ctx context.Context, a *reconcile.App) (wallet.Repor
 }
 
 func (w nodeWallets) lnd(a *reconcile.App) wallet.LND {
-	dir := reconcile.DataDir(a.Manifest, w.Layout.DataDir)
+	dir := a.DataDir(w.Layout.DataDir)
 	host := w.Layout.Host(dir)
 	return wallet.LND{
 		Address: w.prober.Address(published(a), restPort), Dir: dir, Vault: walletVault{w.secrets()}, MayCreate: w.Config.LND.AutoInitWallet,

@@ -43,6 +43,14 @@ func (n *fakeNode) lay(name, text string) {
 	}
 }
 
+// lose takes a secret file away.
+func (n *fakeNode) lose(secret string) {
+	n.t.Helper()
+	if err := os.Remove(n.vault.Path(secret)); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
 func (n *fakeNode) text(name string) string {
 	text, _ := os.ReadFile(n.layout.Host(name))
 	return string(text)

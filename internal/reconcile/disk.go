@@ -185,7 +185,7 @@ func (d NodeDisk) Sweep() {
 // CopyInto copies a file of the host into a container.
 func (d NodeDisk) CopyInto(ctx context.Context, a *App, src, dest string) error {
 	if !path.IsAbs(src) {
-		src = path.Join(DataDir(a.Manifest, d.Layout.DataDir), src)
+		src = path.Join(a.DataDir(d.Layout.DataDir), src)
 	}
 	_, err := d.Runner.Run(ctx, command.Cmd{Argv: []string{"podman", "cp", d.Layout.Host(src), a.Container + ":" + dest}, Limit: time.Minute})
 	return err

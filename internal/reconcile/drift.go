@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/state"
@@ -29,6 +30,7 @@ func (ob *observation) inspectLegacy(ctx context.Context, a *App) {
 // is safe.
 func (ob *observation) compareLegacy(a *App) {
 	if a.Inspect == nil {
+		a.MigrationFault = &Fault{Code: "inspect", Text: "podman does not say how the container was made", Hint: "run: podman inspect " + a.C.Name}
 		return
 	}
 	a.Drift = compare(a.Spec, *a.Inspect)
@@ -41,7 +43,7 @@ func (ob *observation) pins(a *App, in podman.Inspect) state.Pinned {
 	if a.Record != nil {
 		p = a.Record.Pinned
 	}
-	p.ExtraPorts, p.Volumes = nil, nil
+	p.ExtraPorts = nil
 	wanted := map[string]bool{}
 	for _, w := range a.Manifest.Ports {
 		wanted[fmt.Sprintf("%d/%s", w.Host, w.Protocol)] = true
@@ -51,12 +53,19 @@ func (ob *observation) pins(a *App, in podman.Inspect) state.Pinned {
 			p.ExtraPorts = append(p.ExtraPorts, state.PinnedPort{HostIP: anyAddress(q.HostIP), Host: q.HostPort, Container: q.ContainerPort, Protocol: q.Protocol})
 		}
 	}
-	for _, v := range a.Manifest.Volumes {
+	p.Volumes = PinnedVolumes(a.Manifest, in)
+	return p
+}
+
+// PinnedVolumes are the targets of the app for which a container has another source than the manifest.
+func PinnedVolumes(app *manifest.App, in podman.Inspect) []state.PinnedVolume {
+	var list []state.PinnedVolume
+	for _, v := range app.Volumes {
 		if m, ok := bindAt(in, v.Target); ok && v.Type == "bind" && path.Clean(m.Source) != path.Clean(v.Source) {
-			p.Volumes = append(p.Volumes, state.PinnedVolume{Source: m.Source, Target: v.Target})
+			list = append(list, state.PinnedVolume{Source: m.Source, Target: v.Target})
 		}
 	}
-	return p
+	return list
 }
 
 // portOwned tells that another app's manifest publishes the port.

@@ -12,7 +12,7 @@ import (
 // guard, row 31: data that the image cannot read, or would spoil, are never opened with it. The files are looked at
 // before a unit of the app is written or started.
 func (ob *observation) guard(ctx context.Context, a *App) string {
-	dir := DataDir(a.Manifest, ob.Layout.DataDir)
+	dir := a.DataDir(ob.Layout.DataDir)
 	switch a.ID {
 	case "archy-btcpay-db", "immich-postgres":
 		return ob.postgresGuard(ctx, a, dir)

@@ -407,8 +407,12 @@ func (ob *observation) unitFile(a *App) {
 
 // resolve computes the wanted container, its unit and its files.
 func (ob *observation) resolve(ctx context.Context, a *App) {
+	if a.Record != nil {
+		a.Elsewhere = a.Record.Pinned.Volumes
+	}
 	if a.Legacy() {
 		ob.inspectLegacy(ctx, a)
+		a.Elsewhere = a.Pins.Volumes
 	}
 	ob.upgrade(a)
 	ob.resolveSpec(ctx, a)

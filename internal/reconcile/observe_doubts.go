@@ -286,7 +286,7 @@ func (ob *observation) startGate(a *App) string {
 			missing = append(missing, "secret "+g.Secret)
 			continue
 		}
-		file := path.Join(DataDir(a.Manifest, ob.Layout.DataDir), g.Path)
+		file := path.Join(a.DataDir(ob.Layout.DataDir), g.Path)
 		if _, err := os.Stat(ob.Layout.Host(file)); err == nil {
 			return ""
 		}

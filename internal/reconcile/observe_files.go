@@ -103,10 +103,10 @@ func (ob *observation) bitcoinMode(ctx context.Context, app *manifest.App, want 
 // other's directory. A container that archy did not make speaks for itself.
 func (ob *observation) chain(ctx context.Context, app *manifest.App) derived.Chain {
 	var c derived.Chain
-	bitcoins := []string{app.ID}
+	bitcoins, pinned := []string{app.ID}, ob.records[app.ID].Pinned.Volumes
 	if ob.legacy(app) {
 		if in, err := ob.Engine.Inspect(ctx, app.Unit()); err == nil {
-			c.Args = slices.Concat([]string{}, in.Entrypoint, in.Cmd)
+			c.Args, pinned = slices.Concat([]string{}, in.Entrypoint, in.Cmd), PinnedVolumes(app, in)
 		}
 	} else {
 		bitcoins = append(bitcoins, ob.Set.Alternatives(app.ID)...)
@@ -114,20 +114,34 @@ func (ob *observation) chain(ctx context.Context, app *manifest.App) derived.Cha
 	if r, ok := state.Latest(ob.records, bitcoins); ok && r.Pinned.Prune != nil && r.Pinned.TxIndex != nil {
 		return derived.Chain{Prune: r.Pinned.Prune, TxIndex: r.Pinned.TxIndex}
 	}
-	dir := DataDir(app, ob.Layout.DataDir)
+	dir := DataDir(app, pinned, ob.Layout.DataDir)
 	c.Conf, _ = ob.readFile(ctx, path.Join(dir, "bitcoin.conf"))
 	c.Blocks = ob.holdsMapped(ctx, path.Join(dir, "blocks"))
 	return c
 }
 
-// DataDir is the app's first directory of its own, as the node sees it.
-func DataDir(app *manifest.App, base string) string {
+// DataDir is the app's first directory of its own, as the node sees it; pinned are the targets that have another source than
+// the manifest's.
+func DataDir(app *manifest.App, pinned []state.PinnedVolume, base string) string {
 	for _, v := range app.Volumes {
 		if v.Type == "bind" && strings.HasPrefix(v.Source, base+"/") {
-			return v.Source
+			return sourceOf(v, pinned)
 		}
 	}
 	return path.Join(base, app.ID)
+}
+
+// DataDir is where the app has its data.
+func (a *App) DataDir(base string) string { return DataDir(a.Manifest, a.Elsewhere, base) }
+
+// sourceOf is the pinned source of the volume's target, else the manifest's.
+func sourceOf(v manifest.Volume, pinned []state.PinnedVolume) string {
+	for _, p := range pinned {
+		if path.Clean(p.Target) == path.Clean(v.Target) {
+			return p.Source
+		}
+	}
+	return v.Source
 }
 
 // derivedFiles renders what archy derives for an app and compares it with what is on disk.
@@ -147,7 +161,7 @@ func (ob *observation) derivedFiles(ctx context.Context, a *App) filesFact {
 func (ob *observation) manifestFiles(ctx context.Context, a *App) []File {
 	var list []File
 	for _, f := range a.Manifest.Files {
-		file := hostPath(a.Manifest, f.Path)
+		file := hostPath(a, f.Path)
 		have, err := ob.readFile(ctx, file)
 		exists := err == nil
 		if file == "" || (exists && !f.Overwrite) || (a.Running() && !f.Overwrite) || isReadError(err) {
@@ -161,10 +175,10 @@ func (ob *observation) manifestFiles(ctx context.Context, a *App) []File {
 }
 
 // hostPath is where a path inside the container lies on the host, "" when no bind of the app holds it.
-func hostPath(app *manifest.App, inside string) string {
-	for _, v := range app.Volumes {
+func hostPath(a *App, inside string) string {
+	for _, v := range a.Manifest.Volumes {
 		if rest, ok := strings.CutPrefix(path.Clean(inside), path.Clean(v.Target)+"/"); v.Type == "bind" && ok {
-			return path.Join(v.Source, rest)
+			return path.Join(sourceOf(v, a.Elsewhere), rest)
 		}
 		if v.Type == "bind" && strings.HasPrefix(path.Clean(inside), path.Clean(v.Source)+"/") {
 			return path.Clean(inside)
@@ -184,7 +198,7 @@ func (ob *observation) derivedFile(ctx context.Context, a *App) filesFact {
 		return filesFact{fault: ob.secretFault(a, rpcSecret)}
 	}
 	a.Masked = append(a.Masked, password)
-	dir := DataDir(a.Manifest, ob.Layout.DataDir)
+	dir := a.DataDir(ob.Layout.DataDir)
 	var facts filesFact
 	switch kind {
 	case "bitcoin.conf":

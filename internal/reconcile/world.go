@@ -130,6 +130,8 @@ type App struct {
 	// MigrationFault is why an adopted container cannot be moved to a unit, Pins what a move would take over from it.
 	MigrationFault *Fault
 	Pins           state.Pinned
+	// Elsewhere are the targets for which the app's container has another source than the manifest.
+	Elsewhere []state.PinnedVolume
 	// Peers are the apps whose addresses this one keeps.
 	Peers []string
 	// Held tells that the wanted spec failed before: UnitText is the previous unit then.
