@@ -71,13 +71,13 @@ func (c Chain) Mode(asked Mode) (mode Mode, decided bool) {
 	return asked, false
 }
 
-// Freeze decides between the mode that the node has and the one that its disk or config ask for: what it has always
-// wins, since a change would delete or download the chain. change says in words what was asked for in vain.
-func Freeze(have, want Mode) (mode Mode, change string) {
-	if have == want {
-		return have, ""
+// Refuse says in words that another prune (MiB) than that of a node with a chain is asked for in vain, "" when none is set or it
+// is the same: the change would delete or download the chain.
+func (m Mode) Refuse(prune *int64) string {
+	if prune == nil || *prune == m.PruneMiB {
+		return ""
 	}
-	return have, fmt.Sprintf("bitcoin runs with %s and stays so; %s is now asked for, and would delete or download the chain", have, want)
+	return fmt.Sprintf("bitcoin.prune asks for %d, and the chain is kept with prune=%d: the change would delete or download it", *prune, m.PruneMiB)
 }
 
 func runningValue(key string, existing []byte, args []string) (value, from string) {

@@ -182,13 +182,12 @@ func TestChain(t *testing.T) {
 	}
 }
 
-func TestFreeze(t *testing.T) {
-	full, pruned := derived.Mode{TxIndex: true}, derived.Mode{PruneMiB: 30000}
-	if mode, change := derived.Freeze(full, full); mode != full || change != "" {
-		t.Errorf("nothing asked for: %v %q", mode, change)
+func TestRefuse(t *testing.T) {
+	full, whole, pruned := derived.Mode{}, int64(0), int64(30000)
+	if change := full.Refuse(nil) + full.Refuse(&whole); change != "" {
+		t.Errorf("nothing else is asked for: %q", change)
 	}
-	mode, change := derived.Freeze(full, pruned)
-	if mode != full || !strings.Contains(change, "prune=30000") {
-		t.Errorf("a smaller disk would delete the chain: %v %q", mode, change)
+	if change := full.Refuse(&pruned); !strings.Contains(change, "asks for 30000") {
+		t.Errorf("the chain would be deleted: %q", change)
 	}
 }

@@ -141,6 +141,39 @@ func TestTheOtherBitcoinKeepsTheMode(t *testing.T) {
 	n.keeps("bitcoin-knots", 0, true)
 }
 
+// Another bitcoin.prune than that of the chain is a person's matter, and keeps bitcoin neither down nor broken; a smaller disk is none.
+func TestAnotherPruneIsRefused(t *testing.T) {
+	n := bitcoinNode(t)
+	n.facts.DataDisk = 2e12
+	n.pass()
+	n.later(3 * time.Minute)
+	n.pass() // its wallets are looked at
+	n.facts.DataDisk = 5e11
+	if r := n.pass(); r.ExitCode != 0 || len(r.Warnings) > 0 {
+		t.Errorf("a smaller disk: exit %d, %q", r.ExitCode, r.Warnings)
+	}
+	pass := func() Result {
+		p := n.passOf()
+		p.Observer.Config.Bitcoin.Prune = "5000"
+		r, err := p.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r := pass()
+	if got := n.result(r, "bitcoin-knots"); got.Action != NeedsHuman || r.ExitCode != ExitNeedsHuman || !strings.Contains(got.Cause, "asks for 5000") || !n.runs("bitcoin-knots") {
+		t.Errorf("exit %d, %+v", r.ExitCode, got)
+	}
+	n.keeps("bitcoin-knots", 0, true)
+	n.drop(n.containers["bitcoin-knots"])
+	n.services["bitcoin-knots.service"].ActiveState = "inactive"
+	if got := n.result(pass(), "bitcoin-knots"); got.Action != Started || got.Class != ClassOK || !n.runs("bitcoin-knots") {
+		t.Errorf("%+v", got)
+	}
+	n.keeps("bitcoin-knots", 0, true)
+}
+
 // An adopted bitcoin that lets archy in, or never had a line for it, is left alone; one whose line is of another password is not.
 func TestTheFileOfAnAdoptedBitcoin(t *testing.T) {
 	for name, c := range map[string]struct {

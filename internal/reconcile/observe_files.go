@@ -29,9 +29,9 @@ const (
 
 // modeFact is how much of the chain the installed bitcoin keeps.
 type modeFact struct {
-	mode   derived.Mode
-	known  bool // frozen in the record, or learned from a chain
-	change string
+	mode derived.Mode
+	// refused is what the owner asks of a chain that is kept otherwise.
+	refused string
 }
 
 // filesFact is what the derived files of an app come to.
@@ -56,16 +56,16 @@ func (ob *observation) findBitcoin(ctx context.Context) {
 		cfg.PruneMiB = &n
 	}
 	size, err := derived.Size(ob.Facts.MemTotal, ob.Facts.Cores, ob.Facts.DataDisk, cfg)
-	if err != nil {
-		ob.w.Warnings = append(ob.w.Warnings, err.Error())
-		return
-	}
 	ob.bitcoin.DBCacheMiB, ob.bitcoin.MemoryBytes = int(size.DBCacheMiB), size.MemoryBytes
-	ob.mode = ob.bitcoinMode(ctx, app, size.Mode())
-	if ob.mode.change != "" {
-		ob.w.Warnings = append(ob.w.Warnings, ob.mode.change)
-	}
-	if !ob.mode.known {
+	// A node that has a chain keeps its mode, whatever disk and configuration ask for now.
+	mode, decided := ob.chain(ctx, app).Mode(size.Mode())
+	ob.mode.mode = mode
+	switch {
+	case err != nil:
+		ob.w.Warnings = append(ob.w.Warnings, err.Error())
+	case decided:
+		ob.mode.refused = mode.Refuse(cfg.PruneMiB)
+	default:
 		ob.w.Warnings = append(ob.w.Warnings, size.Warnings...)
 	}
 }
@@ -90,13 +90,6 @@ func (ob *observation) named(id string) bool {
 		}
 	}
 	return false
-}
-
-// bitcoinMode: a node that has a chain keeps its mode, whatever disk and configuration ask for now.
-func (ob *observation) bitcoinMode(ctx context.Context, app *manifest.App, want derived.Mode) modeFact {
-	have, decided := ob.chain(ctx, app).Mode(want)
-	mode, change := derived.Freeze(have, want)
-	return modeFact{mode, decided, change}
 }
 
 // chain is what the node shows of its chain. The record of either bitcoin counts, the later one's: they take over each
@@ -235,7 +228,7 @@ func (ob *observation) bitcoinConf(ctx context.Context, a *App, dir string, pass
 	if rerr != nil {
 		return filesFact{fault: unrendered(a, rerr)}
 	}
-	a.Archival = ob.mode.mode.Archival()
+	a.Archival, a.ModeRefused = ob.mode.mode.Archival(), ob.mode.refused
 	a.Wallet = &Wallet{Kind: bitcoinWallet}
 	a.freeze(ob.mode.mode)
 	out := File{Name: "bitcoin.conf", Path: file, Content: f.Content, Have: have, Exists: err == nil, Mode: derived.FileMode, KeepOld: f.SaveOld}

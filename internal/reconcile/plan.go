@@ -86,12 +86,21 @@ func newPlanner(w *World, o Options) *planner {
 	for _, a := range w.Apps {
 		hold(a)
 		if a.Selected {
-			p.verdicts[a.ID] = walletStep(a, p.narrow(a, decide(a, w, o)))
+			p.verdicts[a.ID] = walletStep(a, p.narrow(a, modeRefused(a, decide(a, w, o))))
 			p.verdicts[a.ID] = p.spare(a, p.verdicts[a.ID])
 			p.uncounted(a)
 		}
 	}
 	return p
+}
+
+// modeRefused says what the owner asks of the chain in vain, once there is nothing to do for the app: it is started and
+// repaired all the same.
+func modeRefused(a *App, v *Verdict) *Verdict {
+	if v == nil || a.ModeRefused == "" || a.Want != WantRunning || a.Asked || v.Action != NoOp || len(v.Steps) > 0 {
+		return v
+	}
+	return human(v.Row, v.State, "chain", a.ModeRefused, "nothing was changed; set bitcoin.prune back to what the chain has, or to auto").drifted(v.Drift)
 }
 
 // ImagePlan fetches what is absent for every app that is to be brought up, also for one whose dependencies will not be

@@ -161,6 +161,8 @@ type App struct {
 	Stage Stage
 	// Mode is what a bitcoin keeps of the chain; it is frozen in the install record.
 	Mode *derived.Mode
+	// ModeRefused says that the owner asks for another mode than the chain has.
+	ModeRefused string
 	// Wallet is what is known of the app's wallet, nil for an app without one.
 	Wallet *Wallet
 	// Archival tells, for a bitcoin, that it keeps the whole chain with its index.
