@@ -15,15 +15,20 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
-// bitcoinNode is a node with the two bitcoins, of which knots is wanted, on a disk of 983 GB.
-func bitcoinNode(t *testing.T) *fakeNode {
-	t.Helper()
+// bitcoins are the manifests of both; knots is not optional.
+func bitcoins() map[string]string {
 	app := func(id, other string) string {
 		return manifestOf(id, 1, "  conflicts: ["+other+"]\n", fmt.Sprintf(dataOf, "bitcoin"),
 			"  extensions:\n    archipelago:\n      sizing: bitcoin\n      derived: bitcoin.conf\n")
 	}
-	n := newNode(t, map[string]string{"bitcoin-knots": app("bitcoin-knots", "bitcoin-core"),
-		"bitcoin-core": strings.Replace(app("bitcoin-core", "bitcoin-knots"), "optional: false", "optional: true", 1)}).firstBootDone()
+	return map[string]string{"bitcoin-knots": app("bitcoin-knots", "bitcoin-core"),
+		"bitcoin-core": strings.Replace(app("bitcoin-core", "bitcoin-knots"), "optional: false", "optional: true", 1)}
+}
+
+// bitcoinNode is a node with the two bitcoins on a disk of 983 GB.
+func bitcoinNode(t *testing.T) *fakeNode {
+	t.Helper()
+	n := newNode(t, bitcoins()).firstBootDone()
 	n.facts.DataDisk, n.wallets = 983e9, &fakeWallets{n: n}
 	if _, _, err := n.vault.Generate(rpcSecret, secrets.Hex16); err != nil {
 		t.Fatal(err)
@@ -139,6 +144,39 @@ func TestTheOtherBitcoinKeepsTheMode(t *testing.T) {
 	n.later(time.Hour)
 	n.mustVerb(0, Request{Verb: VerbInstall, Apps: []string{"bitcoin-knots"}})
 	n.keeps("bitcoin-knots", 0, true)
+}
+
+// A bitcoin of a lower major version does not get the directory of the other; it gets an empty one, and one of the same version.
+func TestAnOlderBitcoinTakesNothingOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		tag   string
+		empty bool
+		want  Action
+	}{"older": {"v27.2", false, NeedsHuman}, "a lower minor version": {"v28.0", false, Installed}, "no data": {"v27.2", true, Installed}} {
+		t.Run(name, func(t *testing.T) {
+			n := bitcoinNode(t)
+			apps := map[string]string{}
+			for id, tag := range map[string]string{"bitcoin-knots": "v28.1", "bitcoin-core": c.tag} {
+				apps[id] = upgraded(bitcoins()[id], tag)
+			}
+			n.load(apps)
+			n.pass()
+			n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"bitcoin-knots"}})
+			n.later(time.Hour)
+			if c.empty {
+				if err := os.RemoveAll(n.layout.Host(n.layout.Data("bitcoin"))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r, err := n.verb(Request{Verb: VerbInstall, Apps: []string{"bitcoin-core"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := n.result(r, "bitcoin-core"); got.Action != c.want || c.want == NeedsHuman && !strings.Contains(got.Cause, "v28.1 of bitcoin-knots") {
+				t.Errorf("%s: %s", got.Action, got.Cause)
+			}
+		})
+	}
 }
 
 // Another bitcoin.prune than that of the chain is a person's matter, and keeps bitcoin neither down nor broken; a smaller disk is none.

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // guard, row 31: data that the image cannot read, or would spoil, are never opened with it. The files are looked at
@@ -24,7 +26,18 @@ func (ob *observation) guard(ctx context.Context, a *App) string {
 	if a.Record != nil && a.Record.Image != "" && !a.Downgrade && !isLegacyRecord(a) && lowerVersion(a.Spec.Image, a.Record.Image) && a.Spec.Build == nil {
 		return fmt.Sprintf("image %s is a lower version than %s, which ran on this data", a.Spec.Image, a.Record.Image)
 	}
-	return ""
+	return ob.takeOverGuard(ctx, a, dir)
+}
+
+// takeOverGuard: the two bitcoins may take over each other's directory, and a lower major version none that a higher one has
+// written to.
+func (ob *observation) takeOverGuard(ctx context.Context, a *App, dir string) string {
+	last, _ := state.Latest(ob.records, append([]string{a.ID}, ob.Set.Alternatives(a.ID)...))
+	want, have := numbers(tag(a.Spec.Image)), numbers(tag(last.Image))
+	if last.App == a.ID || len(want) == 0 || len(have) == 0 || want[0] >= have[0] || !ob.holdsMapped(ctx, dir) {
+		return ""
+	}
+	return fmt.Sprintf("image %s is a lower version than %s of %s, which ran on this data", a.Spec.Image, last.Image, last.App)
 }
 
 var leadingNumber = regexp.MustCompile(`^[0-9]+`)
