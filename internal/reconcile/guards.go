@@ -15,13 +15,17 @@ import (
 // before a unit of the app is written or started.
 func (ob *observation) guard(ctx context.Context, a *App) string {
 	dir := a.DataDir(ob.Layout.DataDir)
+	text := ""
 	switch a.ID {
 	case "archy-btcpay-db", "immich-postgres":
-		return ob.postgresGuard(ctx, a, dir)
+		text = ob.postgresGuard(ctx, a, dir)
 	case "archy-mempool-db":
-		return ob.mariadbGuard(ctx, a, dir)
+		text = ob.mariadbGuard(ctx, a, dir)
 	case "nextcloud":
-		return ob.nextcloudGuard(ctx, dir)
+		text = ob.nextcloudGuard(ctx, a, dir)
+	}
+	if text != "" {
+		return text
 	}
 	if a.Record != nil && a.Record.Image != "" && !a.Downgrade && !isLegacyRecord(a) && lowerVersion(a.Spec.Image, a.Record.Image) && a.Spec.Build == nil {
 		return fmt.Sprintf("image %s is a lower version than %s, which ran on this data", a.Spec.Image, a.Record.Image)
@@ -81,18 +85,19 @@ func newer(have, want []int) bool {
 
 var nextcloudVersion = regexp.MustCompile(`'version'\s*=>\s*'([0-9]+)`)
 
-// nextcloudGuard: Nextcloud upgrades by one major version at a time and never back.
-func (ob *observation) nextcloudGuard(ctx context.Context, dir string) string {
+// nextcloudGuard: Nextcloud upgrades by one major version at a time and never back. The image is the one that is wanted: the
+// owner may have chosen another than the manifest's.
+func (ob *observation) nextcloudGuard(ctx context.Context, a *App, dir string) string {
 	text, err := ob.readFile(ctx, path.Join(dir, "config", "config.php"))
 	if err != nil {
 		return ""
 	}
-	m := nextcloudVersion.FindSubmatch(text)
-	if m == nil {
+	m, want := nextcloudVersion.FindSubmatch(text), numbers(tag(a.Spec.Image))
+	if m == nil || len(want) == 0 {
 		return ""
 	}
-	if have, _ := strconv.Atoi(string(m[1])); have > 28 || have < 27 {
-		return fmt.Sprintf("data of Nextcloud %d, image of 28", have)
+	if have, _ := strconv.Atoi(string(m[1])); have > want[0] || have < want[0]-1 {
+		return fmt.Sprintf("data of Nextcloud %d, image of %d", have, want[0])
 	}
 	return ""
 }

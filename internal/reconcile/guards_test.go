@@ -1,0 +1,68 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// guarded is a node on which an app with a guard of its own runs with an image of that tag.
+func guarded(t *testing.T, id, tag string) *fakeNode {
+	t.Helper()
+	n := newNode(t, map[string]string{id: upgraded(manifestOf(id, 3, fmt.Sprintf(dataOf, id)), tag)}).firstBootDone()
+	n.pass()
+	n.later(time.Minute)
+	return n
+}
+
+// upgradeTo asks for another tag, and gives the result of the app.
+func (n *fakeNode) upgradeTo(id, tag string, downgrade bool) AppResult {
+	n.t.Helper()
+	ref := "docker.io/example/" + id + ":" + tag
+	n.registry[ref] = true
+	r, err := n.verb(Request{Verb: VerbUpgrade, Apps: []string{id}, To: ref, AllowDowngrade: downgrade})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return n.result(r, id)
+}
+
+// Apps that have a guard of their own are under the rule about lower versions as well.
+func TestLowerVersionsOfGuardedApps(t *testing.T) {
+	for id, c := range map[string]struct{ tag, lower, file, text string }{
+		"archy-mempool-db": {"10.11", "10.6", "mariadb_upgrade_info", "10.6.0-MariaDB"},
+		"immich-postgres":  {"14.10", "14.2", "PG_VERSION", "14\n"},
+		"nextcloud":        {"28.0.5-apache", "28.0.1-apache", "config/config.php", "'version' => '28.0.1.1',"},
+	} {
+		t.Run(id, func(t *testing.T) {
+			n := guarded(t, id, c.tag)
+			n.lay(n.layout.Data(id, c.file), c.text)
+			if got := n.upgradeTo(id, c.lower, false); got.Action != NeedsHuman || !strings.Contains(got.Cause, "lower version") {
+				t.Errorf("%s: %s", got.Action, got.Cause)
+			}
+			if got := n.upgradeTo(id, c.lower, true); got.Action != Recreated {
+				t.Errorf("allowed: %s: %s", got.Action, got.Cause)
+			}
+		})
+	}
+}
+
+// A Nextcloud that its owner took to the next major version is started again with it, and skips none.
+func TestNextcloudOfAnotherVersionThanTheManifests(t *testing.T) {
+	n := guarded(t, "nextcloud", "28-apache")
+	config := n.layout.Data("nextcloud", "config/config.php")
+	n.lay(config, "'version' => '28.0.1.1',")
+	if got := n.upgradeTo("nextcloud", "30-apache", false); got.Action != NeedsHuman || !strings.Contains(got.Cause, "data of Nextcloud 28, image of 30") {
+		t.Errorf("%s: %s", got.Action, got.Cause)
+	}
+	if got := n.upgradeTo("nextcloud", "29-apache", false); got.Action != Recreated {
+		t.Fatalf("%s: %s", got.Action, got.Cause)
+	}
+	n.lay(config, "'version' => '29.0.2.2',")
+	n.mustVerb(0, Request{Verb: VerbStop, Apps: []string{"nextcloud"}})
+	n.mustVerb(0, Request{Verb: VerbStart, Apps: []string{"nextcloud"}})
+	if !n.runs("nextcloud") {
+		t.Error("it does not run")
+	}
+}
