@@ -24,6 +24,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/stage"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 	"git.tx1138.com/lfg2025/archy/internal/systemd"
+	"git.tx1138.com/lfg2025/archy/internal/wallet"
 )
 
 // connected is a node whose podman and user manager answer.
@@ -56,10 +57,7 @@ func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 	store := c.secrets()
 	cli := c.cliOfPodman()
 	prober := stage.Prober{Password: func() (secrets.Value, error) { return store.Read("bitcoin-rpc-password") }}
-	stages := func(ctx context.Context, a *reconcile.App) reconcile.Stage {
-		s := prober.Probe(ctx, a.ID, published(a))
-		return reconcile.Stage{Text: s.Text, Ready: s.Ready}
-	}
+	stages := c.stages(prober, cli)
 	if o.MaxParallel == 0 {
 		o.MaxParallel = c.Config.Reconcile.MaxParallel
 	}
@@ -72,6 +70,19 @@ func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 			Layout: c.Layout, Config: c.Config, Facts: c.Facts, Options: o, Contexts: c.buildContext, Stage: stages, AskHost: askHost, Random: rand.Reader, Now: time.Now},
 		Applier: reconcile.Applier{Engine: c.Engine, Units: c.Systemd, Disk: disk, Legacy: cli, Secrets: reconcile.SecretStore{Store: store},
 			Locks: c.Locks, Records: c.State, Mirrors: c.mirrors(), Offline: c.Layout.Host(c.Config.Images.OfflineDir), Free: c.dataFree, Stage: stages, Wallets: c.wallets(prober, cli), AskHost: askHost, Names: c.nameServer(), Now: time.Now, Options: o, Report: c.reported},
+	}
+}
+
+// stages asks the apps how far they are. An lnd that is ready has its admin.macaroon too: what needs it unlocked reads that
+// file at its start.
+func (e *env) stages(prober stage.Prober, mapped wallet.Mapped) func(context.Context, *reconcile.App) reconcile.Stage {
+	reader := wallet.Reader{Mapped: mapped, Runner: command.Exec{}}
+	return func(ctx context.Context, a *reconcile.App) reconcile.Stage {
+		s := prober.Probe(ctx, a.ID, published(a))
+		if a.ID == lndApp && s.Ready && !wallet.HasMacaroon(ctx, reader, e.Layout.Host(a.DataDir(e.Layout.DataDir))) {
+			return reconcile.Stage{Text: "without admin.macaroon"}
+		}
+		return reconcile.Stage{Text: s.Text, Ready: s.Ready}
 	}
 }
 

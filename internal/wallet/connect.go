@@ -44,6 +44,12 @@ func (c Credentials) URI(address string) string {
 		base64.RawURLEncoding.EncodeToString(c.Certificate.Raw), base64.RawURLEncoding.EncodeToString(c.Macaroon))
 }
 
+// HasMacaroon tells whether the admin macaroon lies below LND's data directory. One that cannot be looked at counts as there.
+func HasMacaroon(ctx context.Context, r Reader, dir string) bool {
+	_, err := r.ReadFile(ctx, Macaroon(dir))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 // ReadCertificate reads LND's certificate below dir, its data directory; shown is that directory as the owner knows it.
 func ReadCertificate(ctx context.Context, r Reader, dir, shown string) (Credentials, error) {
 	text, err := r.ReadFile(ctx, Certificate(dir))
