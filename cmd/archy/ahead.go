@@ -18,6 +18,8 @@ type ahead struct {
 	containers answer[[]podman.Container]
 	secrets    answer[[]podman.Secret]
 	units      func() (*systemd.Manager, error)
+	// empty tells that podman itself has no containers any more, whatever its service says.
+	empty bool
 
 	life   context.Context
 	cancel context.CancelFunc
@@ -72,10 +74,19 @@ func (e *env) askLater(ctx context.Context) *ahead {
 
 // List gives the answer that was asked for ahead, later ones afresh.
 func (a *ahead) List(ctx context.Context) ([]podman.Container, error) {
+	if a.empty {
+		return nil, nil
+	}
 	if a.containers.wait != nil && a.containers.used.CompareAndSwap(false, true) {
 		return a.containers.wait()
 	}
 	return a.Client.List(ctx)
+}
+
+// forget drops the list that was asked for ahead; empty makes each later one empty.
+func (a *ahead) forget(empty bool) {
+	a.containers.used.Store(true)
+	a.empty = empty
 }
 
 // Secrets gives the answer that was asked for ahead, later ones afresh.

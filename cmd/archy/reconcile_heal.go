@@ -72,6 +72,20 @@ func (e *env) sound(ctx context.Context) error {
 	return &exitError{exitHuman, podmanUnsound, fmt.Errorf("podman is %s, so nothing was restarted: %s", d.State, d.Evidence), "archy podman heal"}
 }
 
+// renew ends a service of podman's that answers from a database which is gone; the next question starts it anew. A look lets it be, and sees the empty list of
+// podman itself.
+func (c *connected) renew(ctx context.Context, change bool) (string, error) {
+	gone := heal.GoneDatabase(c.Layout, c.User.UID)
+	if gone == "" {
+		return "", nil
+	}
+	c.Engine.forget(!change)
+	if !change {
+		return gone, nil
+	}
+	return gone, c.Systemd.Stop(ctx, "podman.service", 30*time.Second)
+}
+
 // podmanAsked tells that a pass ended as one does whose podman or user manager cannot be asked.
 func podmanAsked(err error) bool {
 	var exit *exitError

@@ -47,6 +47,9 @@ type Pass struct {
 	// Sound is asked before a plan that restarts what podman has lost track of: such an app is up, and would stay down if
 	// podman, which lists its containers, could start none. Its error ends the pass before anything is changed. nil: not asked.
 	Sound func(context.Context) error
+	// Renew is asked before anything is looked at: podman's service may answer from a database that is gone, and would list what podman itself has
+	// lost. With change it lets that service end, so that what is seen then is what podman knows. found says so, "" if there is no such service. nil: not asked.
+	Renew func(ctx context.Context, change bool) (found string, err error)
 	// Planned is called with the plan before anything is changed.
 	Planned func(w *World, p Plan)
 }
@@ -71,10 +74,15 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 		defer unlock()
 		p.Applier.Disk.Sweep()
 	}
+	gone, kept := "", error(nil)
+	if p.Renew != nil {
+		gone, kept = p.Renew(ctx, !o.CheckOnly)
+	}
 	w, err := p.observe(ctx, o)
 	if err != nil {
 		return Result{}, err
 	}
+	w.renewed(gone, kept)
 	roomAgain := p.room(w)
 	plan := MakePlan(w, o)
 	if p.Planned != nil {
@@ -86,6 +94,7 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 		}
 	}
 	result := p.result(w, began)
+	result.Podman.Evidence = gone
 	p.Applier.warn = func(text string) { result.Warnings = append(result.Warnings, text) }
 	if w.Full && p.Room != nil && !o.CheckOnly {
 		result.Warnings = append(result.Warnings, p.makeRoom(ctx, w)...)
@@ -119,6 +128,17 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 		result.ExitCode = ExitInterrupted
 	}
 	return result, nil
+}
+
+// renewed notes that podman's service answered from a database that is gone. One that could not be ended lists on what podman has lost.
+func (w *World) renewed(gone string, err error) {
+	if gone != "" {
+		w.Warnings = append(w.Warnings, gone)
+	}
+	if err != nil {
+		w.Warnings = append(w.Warnings, "it could not be ended, so what podman has lost is not seen: "+err.Error())
+		w.Partial = true
+	}
 }
 
 // transitLooks is how often a pass looks again while something is between two states: about ten seconds.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 )
 
 // procDir lays out files of a /proc.
@@ -242,6 +243,51 @@ func TestNothingIsMovedOverByAnUnsoundPodman(t *testing.T) {
 	}
 	if err := pass(); err != nil || asked != 2 {
 		t.Errorf("with nothing lost: %v after %d questions", err, asked)
+	}
+}
+
+// podman's service may answer from a database that is gone: before anything is decided it is ended, and a look takes it for what it is. One that cannot be
+// ended is told.
+func TestAServiceOfAGoneDatabaseIsRenewed(t *testing.T) {
+	t.Parallel()
+	n := fiveRunning(t)
+	pid := n.services["solo.service"].MainPID
+	var changes []bool
+	var kept error
+	pass := func(o ...func(*Options)) Result {
+		p := n.passOf(o...)
+		p.Renew = func(_ context.Context, change bool) (string, error) {
+			changes = append(changes, change)
+			if kept != nil {
+				return "the database is gone", kept
+			}
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			if c := n.containers["solo"]; c != nil {
+				n.drop(c)
+			}
+			return "the database is gone", nil
+		}
+		r, err := p.Run(context.Background())
+		if err != nil || !slices.Contains(r.Warnings, "the database is gone") || r.Podman.Evidence != "the database is gone" {
+			t.Errorf("%v: %+v, warnings %q", err, r.Podman, r.Warnings)
+		}
+		return r
+	}
+	n.monitor("solo", pid)
+	kept = errors.New("busy")
+	if r := pass(); r.ExitCode != ExitSomeFailed || len(n.touched()) > 0 {
+		t.Errorf("exit code %d, touched %v", r.ExitCode, n.touched())
+	}
+	kept = nil
+	if r := pass(func(o *Options) { o.CheckOnly = true }); r.Podman.State != string(heal.LostTrack) || len(r.Plan) == 0 {
+		t.Errorf("%+v, plan %v", r.Podman, r.Plan)
+	}
+	if r := pass(); n.result(r, "solo").Action != Restarted {
+		t.Errorf("%+v", n.result(r, "solo"))
+	}
+	if !slices.Equal(changes, []bool{true, false, true}) {
+		t.Errorf("asked for changes: %v", changes)
 	}
 }
 

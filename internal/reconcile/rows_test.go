@@ -185,6 +185,7 @@ func rowsMissing() []rowCase {
 		a.Service.Result, a.Service.ExecMainCode, a.Service.ExecMainStatus = "oom-kill", 2, 9
 	})
 	lost := all(noContainer, func(a *App) { a.Conmon, a.Service.MainPID, a.Service.ActiveState = 4700, 4700, "active" })
+	lostSince := all(lost, func(a *App) { a.History.NextAttempt = noon.Add(40 * time.Second) })
 	foreign := all(noContainer, func(a *App) { a.Conmon = 4999 })
 	looping := all(noContainer, service("activating", "auto-restart"), func(a *App) { a.Service.NRestarts = 3 })
 	gaveUp := all(noContainer, service("failed", "failed"), func(a *App) { a.Service.StartLimitHit = true })
@@ -212,6 +213,10 @@ func rowsMissing() []rowCase {
 		{name: "12/stopped", app: all(noContainer, desire(WantStopped)), want: &verdict{"12", NoOp, ClassOK, "stopped", ""}},
 		{name: "12/absent", app: all(noContainer, desire(WantAbsent)), want: &verdict{"12", Removed, ClassOK, "absent", left}, plan: removeUnit(left)},
 		{name: "12a/running", app: lost, want: &verdict{"12a", Restarted, ClassOK, "lost-track", "its monitor lives (pid 4700)"}, plan: lines(again("podman lost track of it, its monitor lives (pid 4700)"), "2 drop names - name server podman had lost what answered there after 1")},
+		{name: "12a/running, lost again", app: lostSince, want: &verdict{"12a", Waiting, ClassWaiting, "lost-track", "its monitor lives (pid 4700); restarted next in 40s"}},
+		{name: "12a/running, lost again, named by the owner", app: all(lostSince, func(a *App) { a.Asked = true }), want: &verdict{"12a", Restarted, ClassOK, "lost-track", ""}, plan: lines(again("podman lost track of it, its monitor lives (pid 4700)"), "2 drop names - name server podman had lost what answered there after 1")},
+		{name: "12a/running, breaker open", app: all(lost, brokenOpen), want: &verdict{"12a", Left, ClassFailed, "lost-track", "its monitor lives (pid 4700); breaker open since 2026-01-10T11:50:00Z"}},
+		{name: "12a/running, breaker open, another boot", app: all(lost, brokenOpen, func(a *App) { a.History.BootID = "another" }), want: &verdict{"12a", Restarted, ClassOK, "lost-track", ""}, plan: lines(again("podman lost track of it, its monitor lives (pid 4700)"), "2 drop names - name server podman had lost what answered there after 1")},
 		{name: "12a/running, foreign", app: foreign, want: &verdict{"12a", NeedsHuman, ClassNeedsHuman, "lost-track", "pid 4999"}},
 		{name: "12a/running, no unit", app: all(fresh, func(a *App) { a.Conmon = 4999 }), want: &verdict{"12a", NeedsHuman, ClassNeedsHuman, "lost-track", "pid 4999"}},
 		{name: "12a/running, forced", app: all(foreign, force), options: Options{Force: true}, want: &verdict{"12a", NeedsHuman, ClassNeedsHuman, "lost-track", ""}},

@@ -178,7 +178,7 @@ func healthRow(a *App, w *World) string {
 }
 
 // lostTrack, row 12a: a second copy of a live app is never started.
-func lostTrack(a *App, _ *World, _ Options) *Verdict {
+func lostTrack(a *App, w *World, _ Options) *Verdict {
 	if a.Conmon == 0 || a.Want == WantNone {
 		return nil
 	}
@@ -188,11 +188,22 @@ func lostTrack(a *App, _ *World, _ Options) *Verdict {
 		return act("12a", Removed, "lost-track", cause, stepRemove)
 	case a.Service.MainPID == a.Conmon && a.Want == WantStopped:
 		return act("12a", Stopped, "lost-track", cause, stepStop)
+	case a.Service.MainPID == a.Conmon && !a.urged() && !changed(a) && !a.History.Allowed(w.Now, w.BootID):
+		return lostAgain(a, w, cause)
 	case a.Service.MainPID == a.Conmon:
 		return act("12a", Restarted, "lost-track", cause, stepPrepare, stepUnit, stepRestart).counted()
 	}
 	return human("12a", "lost-track", "lost-track", cause,
 		fmt.Sprintf("no second copy is started; stop the container's own process first (see: ps -p %d), then run: archy reconcile", a.Conmon))
+}
+
+// lostAgain: an app that podman loses again and again serves on, and is not restarted each time.
+func lostAgain(a *App, w *World, cause string) *Verdict {
+	if a.History.IsOpen() {
+		return &Verdict{Row: "12a", Action: Left, State: "lost-track", Class: ClassFailed, Code: "breaker-open", Cause: cause + "; " + a.History.String(),
+			Hint: "find out what takes podman's database or runtime directory away; then: archy restart " + a.ID}
+	}
+	return waiting("12a", "lost-track", fmt.Sprintf("%s; restarted next in %s", cause, a.History.Next(w.Now).Sub(w.Now).Round(time.Second)))
 }
 
 // settling, rows 10 and 11: what is on its way is given time.

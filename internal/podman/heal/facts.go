@@ -67,6 +67,68 @@ func (l *look) databaseGone() []Finding {
 		Evidence: fmt.Sprintf("%s is missing or empty, and %s should be in it", l.databases()[0], strings.Join(names, ", "))}}
 }
 
+// GoneDatabase tells of a service of podman's that has a database open which is not there any more, or in whose place another one lies. It goes on
+// answering from it and lists every container, while podman itself, which starts and ends them, has lost them all. "": there is none.
+func GoneDatabase(l node.Layout, uid int) string {
+	h := Healer{Layout: l, User: node.User{UID: uid}}
+	for _, pid := range h.podmanServices() {
+		fds := filepath.Join(h.proc(), pid, "fd")
+		entries, _ := os.ReadDir(fds)
+		for _, e := range entries {
+			fd := filepath.Join(fds, e.Name())
+			target, _ := os.Readlink(fd)
+			for _, file := range h.databases() {
+				if h.holdsGone(fd, target, file) {
+					return fmt.Sprintf("podman's service (pid %s) answers from a %s that is not there any more", pid, file)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// holdsGone tells that an open file was podman's database and is not any more: it is deleted, or renamed in its directory.
+func (h *Healer) holdsGone(fd, target, file string) bool {
+	was := h.host(file)
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(was)); err == nil {
+		was = filepath.Join(dir, filepath.Base(was))
+	}
+	end, ours := strings.CutPrefix(target, was)
+	switch {
+	case !ours || slices.Contains([]string{"-wal", "-shm", "-journal"}, strings.TrimSuffix(end, deleted)):
+		return false
+	case end == deleted:
+		return true
+	}
+	open, err := os.Stat(fd)
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(was)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(open, now)
+}
+
+// deleted is what /proc adds to the name of an open file that has none any more.
+const deleted = " (deleted)"
+
+// podmanServices are the pids of podman's services: "podman system service". There may be two, podman's own parent and child.
+func (h *Healer) podmanServices() []string {
+	dirs, _ := os.ReadDir(h.proc())
+	var pids []string
+	for _, d := range dirs {
+		info, err := d.Info()
+		if number(d.Name()) == 0 || err != nil || ownerOf(info) != h.User.UID {
+			continue
+		}
+		text, _ := os.ReadFile(filepath.Join(h.proc(), d.Name(), "cmdline"))
+		args := strings.Split(string(text), "\x00")
+		if filepath.Base(args[0]) == "podman" && slices.Contains(args, "service") {
+			pids = append(pids, d.Name())
+		}
+	}
+	return pids
+}
+
 // headless: a database whose first bytes are gone need not be opened to know it. podman with a warm cache may still go on with it for
 // a while.
 func (l *look) headless(file string) []Finding {

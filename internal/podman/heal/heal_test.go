@@ -441,6 +441,58 @@ func TestCorruptDatabaseGoesToQuarantine(t *testing.T) {
 	}
 }
 
+// podman's service that has a deleted database open lists all that podman itself has lost: it is found, and it is ended before anything is moved over.
+func TestServiceOfAGoneDatabase(t *testing.T) {
+	for _, c := range []struct {
+		name, opened string
+		cmdline      []string
+		node         func(b *bench)
+		gone         bool
+	}{
+		{name: "as it should be", opened: "db.sql"},
+		{name: "deleted", opened: "db.sql (deleted)", gone: true},
+		{name: "its log", opened: "db.sql-wal (deleted)"},
+		{name: "another file", opened: "other (deleted)"},
+		{name: "put beside, none in its place", opened: "db.sql.bak", gone: true, node: func(b *bench) { os.Rename(b.host(b.databases()[0]), b.host(b.databases()[0]+".bak")) }},
+		{name: "put beside, another in its place", opened: "db.sql.bak", gone: true, node: func(b *bench) { b.write(b.databases()[0]+".bak", "old") }},
+		{name: "older podman", opened: "libpod/bolt_state.db (deleted)", gone: true},
+		{name: "no service", opened: "db.sql (deleted)", cmdline: []string{"podman", "ps"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			if c.cmdline == nil {
+				c.cmdline = []string{"/usr/bin/podman", "--log-level=info", "system", "service"}
+			}
+			b.write("/proc/90/cmdline", strings.Join(c.cmdline, "\x00")+"\x00")
+			b.write("/proc/90/fd/1", "")
+			b.write(b.graphRoot()+"/libpod/x", "")
+			if c.node != nil {
+				c.node(b)
+			}
+			if err := os.Symlink(b.host(b.graphRoot()+"/"+c.opened), b.host("/proc/90/fd/7")); err != nil {
+				t.Fatal(err)
+			}
+			if got := GoneDatabase(b.Layout, b.User.UID); (got != "") != c.gone {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+	const stop = "systemctl --user stop podman.service"
+	b := newBench(t)
+	b.live(100, "db", "db.service")
+	b.stored("db")
+	b.MoveOver = func(context.Context) error {
+		if !slices.Contains(b.ran, stop) {
+			t.Errorf("podman's service was not ended: %q", b.ran)
+		}
+		b.lists("db")
+		return nil
+	}
+	if r := b.Climb(context.Background(), Safe); r.State != DBMissing || r.Result != Healed {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A throw-away container whose archy was killed is in nobody's way: it ends by itself, and that is waited for.
 func TestAProbeThatWasLeft(t *testing.T) {
 	b := newBench(t)

@@ -156,9 +156,13 @@ func (c *climb) aside(from, to string) error {
 	return durable.SyncDir(filepath.Dir(c.host(to)))
 }
 
-// moveOver, rung 4.
+// moveOver, rung 4. podman's service may still answer from a database that is gone, and would list all that podman itself has lost; the next question
+// starts it anew.
 func (c *climb) moveOver(ctx context.Context) error {
 	if c.d.State != StaleDNS {
+		if err := c.run(ctx, quick, "systemctl", "--user", "stop", "podman.service"); err != nil {
+			return err
+		}
 		if err := c.MoveOver(ctx); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 )
 
 const (
@@ -111,13 +112,29 @@ func (n machine) locks(t *testing.T) {
 	n.healed(t, before, 0)
 }
 
+// podman's service runs all the time, has the deleted file open and lists every container from it. A look says what a pass would do, a pass does it, and
+// so does a climb; each restarts every app once.
 func (n machine) vanished(t *testing.T) {
-	before := n.look(t)
-	n.idle(t)
-	n.user(t, "rm "+storage+"/db.sql")
-	n.check(t, heal.DBMissing)
-	n.pass(t, 0, heal.DBMissing)
-	n.healed(t, before, 1)
+	for _, heals := range []bool{false, true} {
+		before := n.look(t)
+		done := n.keepBusy(t)
+		n.user(t, "rm "+storage+"/db.sql")
+		n.check(t, heal.DBMissing)
+		var r reconcile.Result
+		document(t, n.archy(t, reconcile.ExitDrift, "reconcile", "--check-only", "--exit-code", "--json"), &r)
+		if r.Podman.State != string(heal.DBMissing) || !strings.Contains(r.Podman.Evidence, "podman's service") {
+			t.Errorf("a look sees %+v", r.Podman)
+		}
+		if heals {
+			if r := n.heal(t, 0, []int{4}); r.Result != heal.Healed {
+				t.Errorf("%+v", r)
+			}
+		} else {
+			n.pass(t, 0, heal.DBMissing)
+		}
+		done()
+		n.healed(t, before, 1)
+	}
 }
 
 func (n machine) corrupt(t *testing.T) {

@@ -118,6 +118,12 @@ func document(t *testing.T, res node.Result, v any) {
 // idle lets podman's service end, which keeps the database open that the test is about to break.
 func (n machine) idle(t *testing.T) { n.user(t, "systemctl --user stop podman.service") }
 
+// keepBusy listens to podman's service, which would end by itself, until the test is done with that.
+func (n machine) keepBusy(t *testing.T) (done func()) {
+	n.user(t, "systemd-run --user --quiet --unit=listener curl -sN --unix-socket "+runtime+"/podman/podman.sock http://d/v5.4.2/libpod/events; podman --url unix://"+runtime+"/podman/podman.sock ps -q >/dev/null")
+	return func() { n.user(t, "systemctl --user stop listener 2>/dev/null || true") }
+}
+
 // sound is what must be the same before and after: which data an app has and that it was never ended hard; and how often it was started.
 type sound struct {
 	data   string
