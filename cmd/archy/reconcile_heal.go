@@ -15,7 +15,7 @@ import (
 )
 
 // healing makes a pass on a podman that may be ill, or on a disk that is full. A pass that finds podman well costs nothing here. Where podman cannot be asked, or an app
-// could not be started for a reason that is podman's, podman is looked at; a full pass then climbs once (doctor.auto_heal: safe)
+// could not be started for a reason that may be podman's, podman is looked at; a full pass then climbs once (doctor.auto_heal: safe)
 // and goes on, or ends for a person.
 func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile.Result, error)) (reconcile.Result, error) {
 	began := time.Now()
@@ -30,7 +30,11 @@ func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile
 		result.Podman.Human = h.Explain(ctx, heal.DiskFull, result.Podman.Evidence)
 		return result, nil
 	}
-	d := h.Check(ctx)
+	look := h.Check
+	if err == nil && mayClimb {
+		look = h.CheckStarts
+	}
+	d := look(ctx)
 	if d.State == heal.OK || d.State == heal.Slow && err == nil {
 		return result, err // what podman says of itself does not explain it: nothing is proved, and nothing is repaired
 	}
@@ -98,7 +102,8 @@ func podmanAsked(err error) bool {
 	return errors.As(err, &exit) && (exit.Class == "user-bus-unreachable" || exit.Class == podmanUnsound)
 }
 
-// podmanFailed tells that an app failed with a text that proves something about podman itself.
+// podmanFailed tells that an app failed with a text which may be podman's own. It may as well be the app's: many have a database like podman's, so it
+// proves nothing, and podman is asked.
 func podmanFailed(r reconcile.Result) bool {
 	return slices.ContainsFunc(r.Apps, func(a reconcile.AppResult) bool {
 		if a.Error == nil || a.Class != reconcile.ClassFailed {

@@ -51,6 +51,20 @@ func (h *Healer) Check(ctx context.Context) Diagnosis {
 	return l.d
 }
 
+// CheckStarts is Check for a podman that could not start something, and for one that a person wants healed. Where it answers all questions well, a throw-away
+// container is started and stopped: some damage is met by nothing else. Only what podman says about that counts, never the words of an app; what is
+// late or not known proves nothing.
+func (h *Healer) CheckStarts(ctx context.Context) Diagnosis {
+	d := h.Check(ctx)
+	if !d.State.Fine() {
+		return d
+	}
+	if tried := h.try(ctx, d); tried.State != Unknown {
+		return tried
+	}
+	return d
+}
+
 // findings are asked for from the ground up: without a runtime directory, a bus or space podman need not be asked.
 func (l *look) findings(ctx context.Context) []Finding {
 	for _, ground := range []func() *Finding{l.runtimeDir, l.userBus, l.space} {

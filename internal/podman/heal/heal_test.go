@@ -76,10 +76,13 @@ type bench struct {
 	// info and list answer "podman info" and "podman ps"; ran are all commands.
 	info, list answer
 	timers     string
-	ran        []string
-	services   map[string]int
-	kept       json.RawMessage
-	clock      time.Time
+	// images are those that there are, start answers "podman run".
+	images   string
+	start    answer
+	ran      []string
+	services map[string]int
+	kept     json.RawMessage
+	clock    time.Time
 }
 
 type answer struct {
@@ -180,6 +183,12 @@ func (b *bench) Run(_ context.Context, c command.Cmd) (command.Result, error) {
 		a = b.list
 	case slices.Contains(c.Argv, "list-units"):
 		a.out = b.timers
+	case slices.Equal(c.Argv[:2], []string{"podman", "images"}):
+		a.out = b.images
+	case slices.Equal(c.Argv[:2], []string{"podman", "run"}):
+		a = b.start
+	case slices.Equal(c.Argv[:2], []string{"podman", "inspect"}):
+		a.out = "true"
 	}
 	switch {
 	case a.late:
@@ -489,6 +498,55 @@ func TestServiceOfAGoneDatabase(t *testing.T) {
 		return nil
 	}
 	if r := b.Climb(context.Background(), Safe); r.State != DBMissing || r.Result != Healed {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Some damage is met by nothing but a start: podman answers all questions. Its own words about a throw-away container count, and a rung may help.
+func TestDamageThatOnlyAStartMeets(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		start answer
+		want  State
+	}{
+		{"well", answer{}, OK},
+		{"late", answer{late: true}, Slow},
+		{"something odd", answer{errors: "Error: something odd"}, OK},
+		{"database", answer{errors: "level=warning msg=\"odd\"\nError: adding container: database disk image is malformed"}, DBCorrupt},
+		{"locks", answer{errors: "Error: allocation failed; exceeded num_locks (2048)"}, LocksExhausted},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			b.Probe, b.images, b.start = "/usr/local/bin/archy", "sha256:1\n", c.start
+			d := b.CheckStarts(context.Background())
+			if d.State != c.want || d.FirstRung != firstRung(c.want) && c.want != OK || (d.Human == nil) != c.want.Fine() {
+				t.Errorf("%+v", d)
+			}
+			if d.State == DBCorrupt && d.Evidence != "Error: adding container: database disk image is malformed" {
+				t.Errorf("evidence %q", d.Evidence)
+			}
+		})
+	}
+	b := newBench(t)
+	b.Probe, b.images, b.start.errors = "/usr/local/bin/archy", "sha256:1\n", "Error: database disk image is malformed"
+	b.MoveOver = func(context.Context) error {
+		b.write(b.databases()[0], sqliteMagic)
+		b.start = answer{}
+		return nil
+	}
+	if r := b.Climb(context.Background(), Safe); r.Result != Nothing {
+		t.Errorf("a safe climb starts nothing where podman answers: %+v", r)
+	}
+	if r := b.Climb(context.Background(), Full); r.State != DBCorrupt || r.Result != Healed || len(r.Renamed) != 1 {
+		t.Errorf("%+v", r)
+	}
+	// What the throw-away container meets at the end of a climb is the next rung's.
+	b = newBench(t)
+	b.Probe, b.images, b.start.errors = "/usr/local/bin/archy", "sha256:1\n", "Error: deadlock due to lock mismatch"
+	b.live(100, "db", "db.service")
+	b.stored("db")
+	b.MoveOver = func(context.Context) error { b.lists("db"); return nil }
+	if r := b.Climb(context.Background(), Safe); r.After != LocksBroken || r.Result != Refused || len(r.Rungs) != 2 || !strings.Contains(r.Rungs[1].Reason, "db (pid 100)") {
 		t.Errorf("%+v", r)
 	}
 }

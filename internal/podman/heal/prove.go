@@ -33,6 +33,34 @@ func (c *climb) probeEnds(ctx context.Context) error {
 	return nil
 }
 
+// try is how podman is that answers well, by a throw-away container.
+func (h *Healer) try(ctx context.Context, d Diagnosis) Diagnosis {
+	const source = "a throw-away container"
+	err := h.climbOf(Safe, d).prove(ctx)
+	var late *command.LimitError
+	switch {
+	case err == nil, ctx.Err() != nil:
+		return d
+	case errors.As(err, &late): // which proves nothing
+		d.State, d.FirstRung, d.Source = Slow, firstRung(Slow), source
+		d.Evidence = fmt.Sprintf("podman %s of a throw-away container was not finished after %s", late.Argv[1], late.Limit)
+		return d
+	}
+	text := err.Error()
+	var said *command.ExitError
+	if errors.As(err, &said) && said.Stderr != "" {
+		text = said.Stderr
+	}
+	f, known := Read(text, source)
+	if !known || f.State == LostTrack {
+		f = Finding{State: Unknown, Evidence: errorLine(text), Source: source}
+	}
+	d.State, d.Evidence, d.Source, d.Paths, d.Names = f.State, f.Evidence, f.Source, f.Paths, nil
+	d.FirstRung, d.Live = firstRung(f.State), h.live(ctx)
+	d.Human = h.human(d)
+	return d
+}
+
 // prove starts and stops a throw-away container: of an image that is here, without a network, without a volume, with archy itself as the
 // program that waits for its end. Without an image there is nothing to start, and a list must do.
 func (c *climb) prove(ctx context.Context) error {
