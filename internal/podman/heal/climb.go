@@ -49,7 +49,10 @@ func (h *Healer) Plan(mode Mode, d Diagnosis) Report {
 	if d.FirstRung < 0 {
 		return c.end(Refused)
 	}
-	step := Rung{N: d.FirstRung, Does: c.does(), Reason: c.refusal(d.FirstRung)}
+	step := Rung{N: d.FirstRung, Does: c.does(), Reason: c.lacks(d.FirstRung)}
+	if step.Reason == "" && !c.stops(d.FirstRung) {
+		step.Reason = c.refusal(d.FirstRung)
+	}
 	if why := h.tooSoon(mode); why != "" {
 		step.Reason = why
 	}
@@ -57,7 +60,7 @@ func (h *Healer) Plan(mode Mode, d Diagnosis) Report {
 	if step.N == 5 && step.Reason == "" {
 		c.r.Rungs = append(c.r.Rungs, Rung{N: 4, Does: does[4]})
 	}
-	if mode == StopApps && step.N >= 5 {
+	if step.Reason == "" && c.stops(step.N) {
 		for _, p := range c.stopOrder() {
 			c.r.Stopped = append(c.r.Stopped, p.Name)
 		}
@@ -124,15 +127,21 @@ func (c *climb) rung(ctx context.Context, n int) bool {
 	c.tried[n] = true
 	step := Rung{N: n, Does: does[n]}
 	c.say("rung %d: %s (%s: %s)", n, does[n], c.d.State, c.d.Evidence)
-	err := c.makeRoom(ctx, n)
+	var err error
+	if step.Reason = c.lacks(n); step.Reason == "" {
+		if err = c.makeRoom(ctx, n); err == nil {
+			step.Reason = c.refusal(n)
+		}
+	}
+	if step.Reason != "" {
+		c.r.Rungs = append(c.r.Rungs, step)
+		return false
+	}
 	if err == nil {
-		if step.Reason = c.refusal(n); step.Reason != "" {
-			c.r.Rungs = append(c.r.Rungs, step)
-			return false
-		}
-		if err = c.probeEnds(ctx); err == nil {
-			err = c.act(ctx, n)
-		}
+		err = c.probeEnds(ctx)
+	}
+	if err == nil {
+		err = c.act(ctx, n)
 	}
 	step.Done = err == nil
 	if err != nil {
@@ -143,9 +152,14 @@ func (c *climb) rung(ctx context.Context, n int) bool {
 	return true
 }
 
-// makeRoom stops what lives, where the operator has asked for that and the rung needs it.
+// stops tells that what lives is stopped for a rung: the operator has asked for that, and the rung needs it.
+func (c *climb) stops(n int) bool {
+	return c.mode == StopApps && n >= 5 && n != 6 && c.refusal(n) != ""
+}
+
+// makeRoom stops what lives, where the rung needs that.
 func (c *climb) makeRoom(ctx context.Context, n int) error {
-	if c.mode != StopApps || n < 5 || n == 6 || c.refusal(n) == "" {
+	if !c.stops(n) {
 		return nil
 	}
 	for _, p := range c.stopOrder() {

@@ -636,6 +636,47 @@ func TestDryRunChangesNothing(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	b.untouched(r)
+	b.live(200, "stranger", "")
+	if r = b.Plan(Full, b.Check(context.Background())); r.Result != Refused || len(r.Stopped) > 0 {
+		t.Errorf("%+v", r)
+	}
+	if r = b.Plan(StopApps, b.Check(context.Background())); r.Result != Planned || !slices.Equal(r.Stopped, []string{"stranger"}) || len(r.Rungs) != 2 {
+		t.Errorf("%+v", r)
+	}
+	b.untouched(r)
+}
+
+// What no stopping helps is known before anything is stopped, and is no climb.
+func TestNothingIsStoppedInVain(t *testing.T) {
+	for _, c := range []struct {
+		name, reason string
+		node         func(b *bench)
+	}{
+		{"a database that cannot be read", "cannot be read", func(b *bench) {
+			b.info.errors = "Error: database disk image is malformed"
+			os.Remove(b.host(b.databases()[0]))
+			os.Mkdir(b.host(b.databases()[0]), 0o700)
+			b.write(b.databases()[0]+"/x", "")
+		}},
+		{"a directory elsewhere", "/etc is not below", func(b *bench) {
+			b.info.errors = fmt.Sprintf("Error: current system boot ID differs from cached boot ID; Please delete directories %q and %q", "/etc", b.Layout.RuntimeDir+"/libpod/tmp")
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			b.live(100, "db", "db.service") // the bench fails to stop it
+			b.live(200, "stranger", "")
+			c.node(b)
+			r := b.Climb(context.Background(), StopApps)
+			if r.Result != Refused || len(r.Stopped) > 0 || len(r.Rungs) != 1 || !strings.Contains(r.Rungs[0].Reason, c.reason) || r.climbed() {
+				t.Errorf("%+v", r)
+			}
+			b.untouched(r)
+			if r := b.Plan(StopApps, b.Check(context.Background())); r.Result != Refused || len(r.Stopped) > 0 {
+				t.Errorf("planned: %+v", r)
+			}
+		})
+	}
 }
 
 func TestStaleNames(t *testing.T) {

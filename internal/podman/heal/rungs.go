@@ -47,6 +47,21 @@ func (c *climb) refusal(n int) string {
 	return ""
 }
 
+// lacks says what keeps a rung from being climbed whatever lives, so that nothing is stopped for it in vain; "" when nothing does.
+func (c *climb) lacks(n int) string {
+	var err error
+	switch n {
+	case 5:
+		err = c.mayPutDatabaseAside()
+	case 7:
+		err = c.mayPutRuntimeAside()
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 func words(list []Process) string {
 	var out []string
 	for _, p := range list {
@@ -170,16 +185,25 @@ func (c *climb) moveOver(ctx context.Context) error {
 	return c.DropStale(ctx)
 }
 
-// databaseAside, rung 5: the database and what belongs to it go to the quarantine; podman makes a new one.
-func (c *climb) databaseAside(ctx context.Context) error {
-	if free, err := node.FreeSpace(c.host(c.Layout.DataDir)); err != nil || free < roomForDatabase {
-		return fmt.Errorf("%d MiB are free on %s, 1024 are needed before the database is put aside (%v)", free>>20, c.Layout.DataDir, err)
+// mayPutDatabaseAside: there is room, and the database can be read.
+func (c *climb) mayPutDatabaseAside() error {
+	free, err := node.FreeSpace(c.host(c.Layout.DataDir))
+	if err != nil {
+		return fmt.Errorf("the free space on %s cannot be told: %w", c.Layout.DataDir, err)
+	}
+	if free < roomForDatabase {
+		return fmt.Errorf("%d MiB are free on %s, %d are needed before the database is put aside", free>>20, c.Layout.DataDir, roomForDatabase>>20)
 	}
 	file := c.database()
 	if err := readable(c.host(file)); err != nil {
 		return fmt.Errorf("%s cannot be read, so it is left where it is: %w", file, err)
 	}
-	dir := c.Layout.State("quarantine")
+	return nil
+}
+
+// databaseAside, rung 5: the database and what belongs to it go to the quarantine; podman makes a new one.
+func (c *climb) databaseAside(ctx context.Context) error {
+	file, dir := c.database(), c.Layout.State("quarantine")
 	if err := os.MkdirAll(c.host(dir), 0o700); err != nil {
 		return err
 	}
@@ -272,9 +296,9 @@ func (c *climb) onlyBinds(id string) bool {
 	return true
 }
 
-// runtimeAside, rung 7: exactly the two directories that podman names, and only below the user's runtime directory. The socket's directory
+// mayPutRuntimeAside: exactly the two directories that podman names, and only below the user's runtime directory. The socket's directory
 // and the runtime directory itself stay.
-func (c *climb) runtimeAside(ctx context.Context) error {
+func (c *climb) mayPutRuntimeAside() error {
 	if len(c.d.Paths) != 2 {
 		return fmt.Errorf("podman names %d directories, not two; none is touched", len(c.d.Paths))
 	}
@@ -284,6 +308,11 @@ func (c *climb) runtimeAside(ctx context.Context) error {
 			return fmt.Errorf("%s is not below %s; nothing is touched", dir, c.Layout.RuntimeDir)
 		}
 	}
+	return nil
+}
+
+// runtimeAside, rung 7: the two directories that podman names.
+func (c *climb) runtimeAside(ctx context.Context) error {
 	// podman's service has the directories open. It is started again by the next question.
 	if err := c.run(ctx, quick, "systemctl", "--user", "stop", "podman.service"); err != nil {
 		return err
