@@ -44,6 +44,8 @@ func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile
 		climb = &r
 		if r.Result == heal.Healed || r.Result == heal.GoesOn {
 			d = h.Check(ctx)
+		} else if r.Human != nil {
+			d.State, d.Evidence, d.Human = r.After, r.Human.Seen, r.Human
 		}
 	}
 	if mayClimb && d.State.GoesOn() {

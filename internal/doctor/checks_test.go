@@ -94,7 +94,7 @@ var ailments = []ailment{
 	}, Warning, "50-archipelago.conf", again, false},
 	{"podman is late", "D_PODMAN", func(f *fake) { f.diagnosis(heal.Diagnosis{State: heal.Slow, Evidence: "12 s"}) }, Warning, "12 s", "podman check", false},
 	{"podman is broken", "D_PODMAN", func(f *fake) {
-		f.diagnosis(heal.Diagnosis{State: heal.DBCorrupt, Evidence: "database disk image is malformed", Source: "podman info"})
+		f.diagnosis(heal.Diagnosis{State: heal.DBCorrupt, Evidence: "database disk image is malformed", Source: "podman info", Human: &heal.Human{ByArchy: true, Commands: []heal.Command{{Command: "archy podman heal"}}}})
 	}, Error, "malformed (podman info)", "archy podman heal", false},
 	{"podman needs a person", "D_PODMAN", func(f *fake) {
 		f.diagnosis(heal.Diagnosis{State: heal.DBConfig, Evidence: "database configuration mismatch", Human: &heal.Human{Commands: []heal.Command{{Command: "do this"}}}})

@@ -137,7 +137,7 @@ func podmanState(ctx context.Context, n *Node) []Finding {
 // podmanFinding names the climb that begins with this state, or what a person has to decide.
 func podmanFinding(d heal.Diagnosis) Finding {
 	f := failure(string(d.State), "%s (%s)", d.Evidence, d.Source).by("archy podman heal")
-	if d.Human == nil {
+	if d.Human == nil || d.Human.ByArchy {
 		return f
 	}
 	var ways []string

@@ -46,7 +46,7 @@ func (h *Healer) Check(ctx context.Context) Diagnosis {
 	l.d.FirstRung = firstRung(l.d.State)
 	if !l.d.State.Fine() {
 		l.d.Live = h.live(ctx)
-		l.d.Human = h.human(l.d)
+		l.d.Human = h.climbOf(Safe, l.d).advice("")
 	}
 	return l.d
 }

@@ -1,6 +1,7 @@
 package heal
 
 import (
+	"cmp"
 	"context"
 	"slices"
 )
@@ -53,9 +54,8 @@ func (h *Healer) Plan(mode Mode, d Diagnosis) Report {
 	if step.Reason == "" && !c.stops(d.FirstRung) {
 		step.Reason = c.refusal(d.FirstRung)
 	}
-	if why := h.tooSoon(mode); why != "" {
-		step.Reason = why
-	}
+	soon := h.tooSoon(mode)
+	step.Reason = cmp.Or(soon, step.Reason)
 	c.r.Rungs = append(c.r.Rungs, step)
 	if step.N == 5 && step.Reason == "" {
 		c.r.Rungs = append(c.r.Rungs, Rung{N: 4, Does: does[4]})
@@ -65,7 +65,10 @@ func (h *Healer) Plan(mode Mode, d Diagnosis) Report {
 			c.r.Stopped = append(c.r.Stopped, p.Name)
 		}
 	}
-	if step.Reason != "" {
+	switch {
+	case soon != "":
+		return c.end(TooSoon)
+	case step.Reason != "":
 		return c.end(Refused)
 	}
 	return c.end(Planned)
@@ -86,7 +89,7 @@ func (c *climb) does() string {
 func (c *climb) end(result Result) Report {
 	c.r.Result, c.r.After = result, c.d.State
 	if !c.d.State.Fine() {
-		c.r.Human = c.human(c.d)
+		c.r.Human = c.advice(result)
 	}
 	return c.r
 }

@@ -122,6 +122,8 @@ type Human struct {
 	StillWorks string    `json:"still_works"`
 	WillNot    string    `json:"will_not"`
 	Commands   []Command `json:"commands"`
+	// ByArchy tells that nobody need decide: archy does it as soon as it is asked.
+	ByArchy bool `json:"by_archy,omitempty"`
 }
 
 // Command is one way on, and what it costs.

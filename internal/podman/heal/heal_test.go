@@ -646,6 +646,57 @@ func TestDryRunChangesNothing(t *testing.T) {
 	b.untouched(r)
 }
 
+// What a person is told depends on what has become of the rung: nothing was tried, it was tried within the hour, something lives, something is missing, it
+// failed.
+func TestAdvice(t *testing.T) {
+	const safe, full, all = "archy podman heal", "archy podman heal --full", "archy podman heal --full --stop-apps"
+	zeros := func(b *bench) { b.write(b.databases()[0], strings.Repeat("\x00", 4096)) }
+	check := func(b *bench) *Human { return b.Check(context.Background()).Human }
+	climb := func(mode Mode) func(b *bench) *Human {
+		return func(b *bench) *Human { return b.Climb(context.Background(), mode).Human }
+	}
+	for _, c := range []struct {
+		name     string
+		node     func(b *bench)
+		ask      func(b *bench) *Human
+		willNot  string
+		commands []string
+	}{
+		{"socket down", func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())) }, check, "nothing was tried yet: rung 2", []string{safe}},
+		{"socket stays down", func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())) }, climb(Safe), "restarting podman.socket did not help", []string{"systemctl --user restart podman.socket podman.service"}},
+		{"within the hour", func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())); climb(Safe)(b) }, check, "the last climb was", []string{full}},
+		{"once more within the hour", func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())); climb(Safe)(b) }, climb(Safe), "the last climb was", []string{full}},
+		{"once more within the hour, planned", func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())); climb(Safe)(b) }, func(b *bench) *Human { return b.Plan(Safe, b.Check(context.Background())).Human },
+			"the last climb was", []string{full}},
+		{"database", zeros, check, "nothing was tried yet: rung 5", []string{safe}},
+		{"database beside a stranger", func(b *bench) { zeros(b); b.live(200, "stranger", "") }, check, "while foreign containers live", []string{"archy adopt --migrate", all}},
+		{"database beside a stranger, planned", func(b *bench) { zeros(b); b.live(200, "stranger", "") }, func(b *bench) *Human { return b.Plan(StopApps, b.Check(context.Background())).Human },
+			"nothing was tried yet: rung 5", []string{all}},
+		{"database that cannot be read", func(b *bench) { b.info.errors = "Error: file is not a database"; os.Remove(b.host(b.databases()[0])) }, climb(Safe), "cannot be read", []string{safe}},
+		{"database that cannot be moved", func(b *bench) { zeros(b); b.write(b.Layout.State("quarantine"), "a file") }, climb(Safe), "rung 5 failed: ", []string{full}},
+		{"nothing was lost track of by archy", func(b *bench) { b.live(200, "stranger", "") }, check, "is not started a second time", []string{safe, "kill -TERM 201"}},
+		{"moved over in vain", func(b *bench) {
+			b.live(100, "db", "db.service")
+			b.MoveOver = func(context.Context) error { return nil }
+		}, climb(Safe), "is not started a second time", []string{full}},
+		{"boot id", func(b *bench) { b.bootID() }, check, "nothing was tried yet: rung 7", []string{safe}},
+		{"boot id with live ones", func(b *bench) { b.bootID(); b.live(100, "db", "db.service") }, check, "are not put aside while containers live", []string{all, "sudo systemctl reboot"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			c.node(b)
+			m := c.ask(b)
+			var commands []string
+			for _, way := range m.Commands {
+				commands = append(commands, way.Command)
+			}
+			if !strings.Contains(m.WillNot, c.willNot) || !slices.Equal(commands, c.commands) || m.ByArchy != strings.HasPrefix(c.willNot, "nothing was tried yet") {
+				t.Errorf("%+v", m)
+			}
+		})
+	}
+}
+
 // What no stopping helps is known before anything is stopped, and is no climb.
 func TestNothingIsStoppedInVain(t *testing.T) {
 	for _, c := range []struct {

@@ -20,6 +20,19 @@ func firstRung(s State) int {
 	return -1
 }
 
+// costs says what each rung costs who runs apps.
+var costs = [...]string{
+	0: "nothing",
+	1: "nothing, if the user manager runs",
+	2: "questions under way fail; containers go on",
+	3: "podman makes a new one; containers go on",
+	4: "each managed app that podman has lost is restarted once, one at a time",
+	5: "each managed app is restarted once, one at a time",
+	6: "what the containers have outside their mounted directories is gone; their data are not touched",
+	7: "nothing: no container lives",
+	8: "nothing: no container lives",
+}
+
 // does says what each rung does.
 var does = [...]string{
 	0: "wait, and look again",

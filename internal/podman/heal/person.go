@@ -16,21 +16,82 @@ func (h *Healer) Explain(ctx context.Context, s State, evidence string) *Human {
 	return h.human(Diagnosis{State: s, Evidence: evidence, Live: h.live(ctx)})
 }
 
+// advice is what a person needs to decide, by what has become of the first rung. tried is "" where nothing was tried. What archy does by itself as soon as
+// it is asked needs no other way.
+func (c *climb) advice(tried Result) *Human {
+	m, n := c.human(c.d), c.d.FirstRung
+	if n < 1 {
+		return m
+	}
+	lacks, soon, failed := c.lacks(n), "", c.failed(n)
+	if tried == TooSoon || tried == "" {
+		soon = c.tooSoon(c.mode)
+	}
+	heal := Command{"archy podman heal", costs[n]}
+	switch {
+	case lacks != "":
+		m.WillNot = lacks
+		m.Commands = []Command{{"archy podman heal", "once that is mended: " + costs[n]}}
+	case failed != "" && n >= 5 && n != 6:
+		m.WillNot = fmt.Sprintf("rung %d failed: %s", n, failed)
+		m.Commands = []Command{{"archy podman heal --full", "once that is mended: " + costs[n]}}
+	case c.refusal(n) != "" && !c.stops(n):
+	case soon != "" && c.mode == Safe:
+		heal.Command = "archy podman heal --full"
+		m.WillNot, m.Commands = soon, []Command{heal}
+	case soon != "":
+		m.WillNot = soon
+	case tried == "", tried == Planned:
+		m.WillNot = fmt.Sprintf("nothing was tried yet: rung %d, %s", n, does[n])
+		m.Commands, m.ByArchy = []Command{c.command(heal)}, true
+	case tried == Refused && c.r.climbed():
+		for i := range m.Commands {
+			if m.Commands[i].Command == heal.Command {
+				m.Commands[i].Command += " --full" // it was just done without
+			}
+		}
+	}
+	return m
+}
+
+// command is the climb that was asked for.
+func (c *climb) command(heal Command) Command {
+	switch c.mode {
+	case Full:
+		heal.Command += " --full"
+	case StopApps:
+		return stopAll
+	}
+	return heal
+}
+
+// failed is why a rung that was climbed has not done what it does.
+func (c *climb) failed(n int) string {
+	for _, s := range c.r.Rungs {
+		if s.N == n && s.Error != "" {
+			return s.Error
+		}
+	}
+	return ""
+}
+
+// stopAll is the way that is always left where live containers stand in the way.
+var stopAll = Command{"archy podman heal --full --stop-apps", "every app is down while it is healed, each with its grace; they are started again afterwards"}
+
 // human says what a person needs to decide: what was seen, what still works, what archy will not do and why, and the commands that would
 // do it.
 func (h *Healer) human(d Diagnosis) *Human {
 	m := &Human{Seen: d.Evidence, StillWorks: stillWorks(d)}
-	full := Command{"archy podman heal --full --stop-apps", "every app is down while it is healed, each with its grace; they are started again afterwards"}
 	switch d.State {
 	case DBCorrupt:
 		m.WillNot = "the database is not put aside while foreign containers live: podman would lose them for good"
-		m.Commands = []Command{{"archy adopt --migrate", "each adopted container is restarted once, as a service; then archy podman heal can go on"}, full}
+		m.Commands = []Command{{"archy adopt --migrate", "each adopted container is restarted once, as a service; then archy podman heal can go on"}, stopAll}
 	case BootID:
 		m.WillNot = "the directories " + strings.Join(d.Paths, " and ") + " are not put aside while containers live: podman would start second copies on the same data"
-		m.Commands = []Command{full, {"sudo systemctl reboot", "every app is down for the reboot"}}
+		m.Commands = []Command{stopAll, {"sudo systemctl reboot", "every app is down for the reboot"}}
 	case LocksExhausted, LocksBroken:
 		m.WillNot = "locks are not numbered anew while containers live: two containers could get the same one"
-		m.Commands = []Command{full}
+		m.Commands = []Command{stopAll}
 	case LostTrack, DBMissing, StaleDNS:
 		m.WillNot = "a container that podman has lost is not started a second time, and one that no service owns is not stopped"
 		m.Commands = []Command{{"archy podman heal", "each managed app that podman has lost is restarted once, one at a time"}}

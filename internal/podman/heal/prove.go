@@ -57,7 +57,7 @@ func (h *Healer) try(ctx context.Context, d Diagnosis) Diagnosis {
 	}
 	d.State, d.Evidence, d.Source, d.Paths, d.Names = f.State, f.Evidence, f.Source, f.Paths, nil
 	d.FirstRung, d.Live = firstRung(f.State), h.live(ctx)
-	d.Human = h.human(d)
+	d.Human = h.climbOf(Safe, d).advice("")
 	return d
 }
 
