@@ -681,6 +681,14 @@ func TestAdvice(t *testing.T) {
 		}, climb(Safe), "is not started a second time", []string{full}},
 		{"boot id", func(b *bench) { b.bootID() }, check, "nothing was tried yet: rung 7", []string{safe}},
 		{"boot id with live ones", func(b *bench) { b.bootID(); b.live(100, "db", "db.service") }, check, "are not put aside while containers live", []string{all, "sudo systemctl reboot"}},
+		{"namespace of a service of the system", func(b *bench) {
+			b.info.errors = "Error: newuidmap: operation not permitted"
+			b.write("/proc/self/cgroup", "0::/system.slice/archy-reconcile.service\n")
+		}, check, "the unit that called, archy-reconcile.service, refuses", []string{"systemctl cat archy-reconcile.service", "sudo sysctl kernel.unprivileged_userns_clone"}},
+		{"namespace of a service of the user", func(b *bench) {
+			b.info.errors = "Error: newuidmap: operation not permitted"
+			b.write("/proc/self/cgroup", "0::/user.slice/user-1000.slice/user@1000.service/app.slice/mine.service/sub\n")
+		}, check, "mine.service of archipelago, refuses", []string{"systemctl --user cat mine.service", "sudo sysctl kernel.unprivileged_userns_clone"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(t)

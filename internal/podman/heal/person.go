@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -142,13 +144,30 @@ func (h *Healer) others(d Diagnosis, m *Human) {
 		m.WillNot = "subordinate ids are not given out on a node with data: the owners of the data depend on them"
 		m.Commands = []Command{{"grep " + h.User.Name + " /etc/subuid /etc/subgid", "reads only"}}
 	case Namespace:
-		m.WillNot = "the kernel or the unit that called refuses user namespaces; archy does not loosen a unit"
-		m.Commands = []Command{{"cat /proc/self/cgroup", "names the unit that called: it must not set NoNewPrivileges=, RestrictNamespaces= or PrivateUsers="},
+		caller, show := h.caller()
+		m.WillNot = "the kernel or the unit that called, " + caller + ", refuses user namespaces; archy does not loosen a unit"
+		m.Commands = []Command{{show, "reads only: the unit must not set NoNewPrivileges=, RestrictNamespaces= or PrivateUsers="},
 			{"sudo sysctl kernel.unprivileged_userns_clone", "reads only"}}
 	default:
 		m.WillNot = "this is not known, and what is not known is not repaired by guessing"
 		m.Commands = []Command{{"podman --log-level=debug info", "reads only"}, {"journalctl --user -u podman -n 50", "reads only"}}
 	}
+}
+
+// caller is the unit that this process runs in, and the command that shows it.
+func (h *Healer) caller() (unit, show string) {
+	group := unified(filepath.Join(h.proc(), "self/cgroup"))
+	for at := group; len(at) > 1; at = path.Dir(at) {
+		unit := path.Base(at)
+		if ext := path.Ext(unit); ext != ".service" && ext != ".scope" {
+			continue
+		}
+		if strings.Contains(path.Dir(at), "/user@") {
+			return unit + " of " + h.User.Name, "systemctl --user cat " + unit
+		}
+		return unit, "systemctl cat " + unit
+	}
+	return "which is not known", "cat /proc/self/cgroup"
 }
 
 func each(names []string, command, costs string) []Command {
