@@ -33,8 +33,7 @@ type look struct {
 // listed is a container as podman lists it.
 type listed struct{ id, name, state string }
 
-// Check finds out how podman is. It changes nothing of podman's; that podman was asked in vain is remembered, because only the
-// third time counts.
+// Check finds out how podman is. It changes nothing of podman's; that podman was asked in vain is noted, because only the third time counts.
 func (h *Healer) Check(ctx context.Context) Diagnosis {
 	l := &look{Healer: h, limits: h.Limits.orDefault(), d: Diagnosis{Schema: 1, State: OK, At: h.Now().UTC(), FirstRung: -1, Live: []Process{}}}
 	found := l.findings(ctx)

@@ -82,6 +82,7 @@ type bench struct {
 	ran      []string
 	services map[string]int
 	kept     json.RawMessage
+	silent   json.RawMessage
 	clock    time.Time
 }
 
@@ -225,6 +226,18 @@ func (b *bench) WriteHeal(v any) (err error) {
 
 func (b *bench) KeepHealAside(err error) error { return err }
 
+func (b *bench) ReadLast(_ string, v any) (bool, error) {
+	if b.silent == nil {
+		return false, nil
+	}
+	return true, json.Unmarshal(b.silent, v)
+}
+
+func (b *bench) WriteLastUnsynced(_ string, v any) (err error) {
+	b.silent, err = json.Marshal(v)
+	return err
+}
+
 // wants checks podman and wants a state.
 func (b *bench) wants(s State) Diagnosis {
 	b.t.Helper()
@@ -348,6 +361,9 @@ func TestSilenceIsNoProof(t *testing.T) {
 	b.wants(Slow)
 	b.clock = b.clock.Add(time.Minute)
 	b.wants(Slow)
+	if b.kept != nil {
+		t.Errorf("a look has written into what climbs remember: %s", b.kept)
+	}
 	b.clock = b.clock.Add(time.Minute)
 	r := b.Climb(context.Background(), Full)
 	if r.State != Hung || r.ExitCode() != ExitHuman || r.Human == nil {
@@ -753,7 +769,7 @@ func TestHistoryKeepsTwenty(t *testing.T) {
 	for range 5 {
 		b.keep(Report{State: Unknown, Result: Refused})
 	}
-	past := b.past()
+	past, _ := b.past()
 	if len(past.Reports) != 20 || past.Reports[18].Evidence != "24" {
 		t.Errorf("%d reports, %+v", len(past.Reports), past.Reports[18])
 	}

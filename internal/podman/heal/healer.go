@@ -15,8 +15,10 @@ type Units interface {
 	Stop(ctx context.Context, name string, limit time.Duration) error
 }
 
-// History is where climbs are remembered.
+// History is where climbs are remembered, and that podman was silent.
 type History interface {
+	ReadLast(kind string, v any) (found bool, err error)
+	WriteLastUnsynced(kind string, v any) error
 	ReadHeal(v any) (found bool, err error)
 	WriteHeal(v any) error
 	KeepHealAside(err error) error

@@ -15,49 +15,62 @@ const (
 
 // history is state/heal.json.
 type history struct {
-	Schema int `json:"schema"`
-	// Unanswered are the times at which podman was asked in vain and nothing explained it.
-	Unanswered []time.Time `json:"unanswered,omitempty"`
-	Reports    []Report    `json:"reports"`
+	Schema  int      `json:"schema"`
+	Reports []Report `json:"reports"`
 }
 
-// past reads what is remembered. A file that cannot be understood is kept aside, and nothing is remembered then.
-func (h *Healer) past() history {
-	var past history
-	if _, err := h.History.ReadHeal(&past); err != nil {
-		h.say("warning: %v", err)
-		if err := h.History.KeepHealAside(err); err != nil {
-			h.say("warning: %v", err)
-		}
+// past reads what is remembered; nothing, where the file cannot be understood.
+func (h *Healer) past() (history, error) {
+	past := history{}
+	_, err := h.History.ReadHeal(&past)
+	if err != nil {
 		past = history{}
 	}
 	past.Schema = 1
 	if past.Reports == nil {
 		past.Reports = []Report{}
 	}
-	return past
+	return past, err
 }
+
+// silence is state/podman-silent-last.json: when podman was asked in vain and nothing explained it. Looks keep it, which hold no lock, so it is no part of
+// heal.json; one that is lost costs one look more, so it is worth no sync and no reserve.
+type silence struct {
+	Schema     int         `json:"schema"`
+	Unanswered []time.Time `json:"unanswered"`
+}
+
+const silenceKind = "podman-silent"
 
 // remember counts a question that podman did not answer, and gives how many there were within ten minutes.
 func (h *Healer) remember() int {
-	past, now := h.past(), h.Now().UTC()
-	past.Unanswered = append(slices.DeleteFunc(past.Unanswered, func(t time.Time) bool { return t.After(now) || now.Sub(t) > hungSpan }), now)
-	h.keepHistory(past)
-	return len(past.Unanswered)
+	var s silence
+	if _, err := h.History.ReadLast(silenceKind, &s); err != nil {
+		s = silence{}
+	}
+	now := h.Now().UTC()
+	s.Schema = 1
+	s.Unanswered = append(slices.DeleteFunc(s.Unanswered, func(t time.Time) bool { return t.After(now) || now.Sub(t) > hungSpan }), now)
+	if err := h.History.WriteLastUnsynced(silenceKind, s); err != nil {
+		h.say("warning: %v", err)
+	}
+	return len(s.Unanswered)
 }
 
-// keep remembers a climb. One that was refused as the last one was takes its place: a pass every half minute must not push the others out.
+// keep remembers a climb. A file that cannot be understood is kept aside. One that was refused as the last one was takes its place: a pass every half minute must not push the others out.
 func (h *Healer) keep(r Report) {
-	past := h.past()
+	past, err := h.past()
+	if err != nil {
+		h.say("warning: %v", err)
+		if err := h.History.KeepHealAside(err); err != nil {
+			h.say("warning: %v", err)
+		}
+	}
 	if n := len(past.Reports); n > 0 && r.Result == Refused && past.Reports[n-1].Result == Refused && past.Reports[n-1].State == r.State {
 		past.Reports = past.Reports[:n-1]
 	}
 	past.Reports = append(past.Reports, r)
 	past.Reports = past.Reports[max(0, len(past.Reports)-kept):]
-	h.keepHistory(past)
-}
-
-func (h *Healer) keepHistory(past history) {
 	if err := h.History.WriteHeal(past); err != nil {
 		h.say("warning: %v", err)
 	}
@@ -67,7 +80,8 @@ func (h *Healer) keepHistory(past history) {
 // just have told him to.
 func (h *Healer) tooSoon(mode Mode) string {
 	now := h.Now()
-	for _, r := range h.past().Reports {
+	past, _ := h.past()
+	for _, r := range past.Reports {
 		if r.BootID != h.BootID || mode != Safe && r.Mode != mode || !r.climbed() {
 			continue
 		}

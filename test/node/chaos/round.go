@@ -94,7 +94,7 @@ func (r *Round) before(ctx context.Context) (kept, error) {
 // forgive makes the rounds lie more than an hour apart for whoever counts: systemd's limit, archy's breaker, and the one climb an hour
 // that heals podman.
 func (r *Round) forgive(ctx context.Context) error {
-	return r.user(ctx, "systemctl --user reset-failed '*'; rm -f "+dataDir+"/state/restarts/*.json "+dataDir+"/state/heal.json").Error()
+	return r.user(ctx, "systemctl --user reset-failed '*'; rm -f "+dataDir+"/state/restarts/*.json "+dataDir+"/state/heal.json "+dataDir+"/state/podman-silent-last.json").Error()
 }
 
 // after: nothing is lost, and everything is there once.

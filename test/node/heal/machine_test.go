@@ -170,6 +170,6 @@ func (n machine) healed(t *testing.T, before sound, starts int) {
 	}
 	n.archy(t, 0, "reconcile", "--check-only", "--exit-code")
 	// The cases lie further apart than the hour of a climb and the half hour of a breaker.
-	n.MustRoot(t, "sh", "-c", "rm -f "+dataDir+"/state/heal.json "+dataDir+"/state/restarts/*.json")
+	n.MustRoot(t, "sh", "-c", "rm -f "+dataDir+"/state/heal.json "+dataDir+"/state/podman-silent-last.json "+dataDir+"/state/restarts/*.json")
 	n.user(t, "systemctl --user reset-failed")
 }
