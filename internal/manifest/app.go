@@ -2,7 +2,10 @@
 // loading, its validation and the sizes in it. It knows no other package of archy.
 package manifest
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // App is one manifest, the value of its root key "app". Field names and rules are those of
 // docs/manifest.md; the format is shared with the node's backend.
@@ -279,13 +282,16 @@ func (a *App) Unit() string {
 	return a.ID
 }
 
-// defaultStopGrace is what an app gets to end in when its manifest does not say, in seconds.
+// defaultStopGrace is what an app gets to end in when neither its manifest nor stopGraces says, in seconds.
 const defaultStopGrace = 30
 
-// StopGrace is how long the app may take to end, in seconds.
-func (a *App) StopGrace() int {
-	if a.StopGraceSecs == 0 {
-		return defaultStopGrace
-	}
-	return a.StopGraceSecs
+// stopGraces are for an owner's manifest of a shipped app that does not say: bitcoin writes its chain state when it ends,
+// a database its log, and who is killed meanwhile begins with hours of repair. The shipped manifests say the same.
+var stopGraces = map[string]int{
+	"archy-btcpay-db": 120, "archy-mempool-db": 120, "immich-postgres": 120,
+	"bitcoin-core": 600, "bitcoin-knots": 600, "lnd": 330, "electrumx": 300,
+	"archy-nbxplorer": 60, "btcpay-server": 60, "fedimint": 60, "fedimint-gateway": 60,
 }
+
+// StopGrace is how long the app may take to end, in seconds.
+func (a *App) StopGrace() int { return cmp.Or(a.StopGraceSecs, stopGraces[a.ID], defaultStopGrace) }

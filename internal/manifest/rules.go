@@ -142,7 +142,7 @@ var rules = map[string]rule{
 	"container.data_uid": {doc: "Host `uid:gid` given to the app's own new data directories.", pattern: ownerPattern,
 		want: "an owner", hint: "uid:gid in numbers, as in 1000:1000"},
 
-	"stop_grace_secs": {doc: "Seconds that a stop may take; without it the built-in grace.", min: 1, max: 3600},
+	"stop_grace_secs": {doc: "Seconds that a stop may take; without it those of the shipped app of that id (bitcoin 600, lnd 330), else 30.", min: 1, max: 3600},
 	"optional":        {doc: "Not created by a pass unless it was installed."},
 
 	"start_gate":          {doc: "The app starts when one of these exists; until then it needs configuration."},

@@ -236,3 +236,19 @@ func TestForeignKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestStopGraceOfShippedApps: an owner's manifest of a shipped app that says nothing about its stop gets what the shipped one says.
+func TestStopGraceOfShippedApps(t *testing.T) {
+	set, findings := Load("../../apps", "")
+	none(t, findings)
+	for id, app := range set.Apps {
+		said := app.StopGraceSecs
+		app.StopGraceSecs = 0
+		if got := app.StopGrace(); said == 0 || got != said {
+			t.Errorf("%s: %d s without stop_grace_secs, its manifest says %d", id, got, said)
+		}
+	}
+	if got := (&App{ID: "notes"}).StopGrace(); got != 30 {
+		t.Errorf("another app has %d s", got)
+	}
+}
