@@ -175,7 +175,7 @@ var rules = map[string]rule{
 	"security.capabilities[]":    {doc: "One of " + capabilityList + ".", required: true},
 	"security.readonly_root":     {doc: "Read-only root file system. Default `true`."},
 	"security.no_new_privileges": {doc: "No gain of privileges through set-uid files. Default `true`."},
-	"security.user": {doc: "`uid[:gid]` inside.", digits: true, pattern: userPattern, want: "a user",
+	"security.user": {doc: "`uid[:gid]` inside. When it is not 0 and the app's directory belonged to another user before the app first came up, the app runs as that user.", digits: true, pattern: userPattern, want: "a user",
 		hint: "numbers, as in 1000 or 1000:1000"},
 	"security.seccomp_profile":  {doc: "Seccomp profile."},
 	"security.apparmor_profile": {doc: "AppArmor profile."},

@@ -37,13 +37,14 @@ func (ob *observation) compareLegacy(a *App) {
 	a.MigrationFault = ob.migrationFault(a)
 }
 
-// pins are what a migration keeps of the old container: published ports that the manifest lacks, and where its data lie.
+// pins are what a migration keeps of the old container: published ports that the manifest lacks, where its data lie, and
+// what its database calls itself.
 func (ob *observation) pins(a *App, in podman.Inspect) state.Pinned {
 	var p state.Pinned
 	if a.Record != nil {
 		p = a.Record.Pinned
 	}
-	p.ExtraPorts = nil
+	p.ExtraPorts, p.Env = nil, databaseNames(a.Manifest, in)
 	wanted := map[string]bool{}
 	for _, w := range a.Manifest.Ports {
 		wanted[fmt.Sprintf("%d/%s", w.Host, w.Protocol)] = true
@@ -66,6 +67,25 @@ func PinnedVolumes(app *manifest.App, in podman.Inspect) []state.PinnedVolume {
 		}
 	}
 	return list
+}
+
+// databaseNames are the names that a database of the old container was made with, where the manifest has others: they are in its
+// data by now. A name that the manifest takes from a secret stays the secret's.
+func databaseNames(app *manifest.App, in podman.Inspect) map[string]string {
+	var names map[string]string
+	have := in.Env.Map()
+	for _, entry := range app.Environment {
+		key, value, _ := strings.Cut(entry, "=")
+		old := have[key]
+		if !slices.Contains([]string{"POSTGRES_USER", "POSTGRES_DB", "MARIADB_USER", "MARIADB_DATABASE"}, key) || old == "" || old == value || strings.Contains(value, "${") {
+			continue
+		}
+		if names == nil {
+			names = map[string]string{}
+		}
+		names[key] = old
+	}
+	return names
 }
 
 // portOwned tells that another app's manifest publishes the port.

@@ -172,6 +172,7 @@ func (r *run) writeUnit(ctx context.Context, c *change, op Operation) error {
 		c.history.Close()
 		c.record.SpecHash = c.Hash
 	}
+	c.pinUser()
 	c.record.UnitDigests = rememberDigest(c.record.UnitDigests, digest(op.Content))
 	if err := r.Records.WriteRecord(c.record); err != nil {
 		return err

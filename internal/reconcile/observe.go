@@ -434,6 +434,7 @@ func (ob *observation) resolveSpec(ctx context.Context, a *App) {
 		in.ContextTag = ob.contextTag(a)
 	}
 	c, problems := spec.Resolve(in)
+	ob.userFollowsData(a, &c)
 	a.Spec = c
 	a.Files = files.list
 	if a.Fault == nil {

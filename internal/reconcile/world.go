@@ -127,7 +127,8 @@ type App struct {
 	// Service is the unit's state in systemd; more than its first lines only when it is not simply active.
 	Service systemd.Detail
 	Unit    *UnitFile
-	// MigrationFault is why an adopted container cannot be moved to a unit, Pins what a move would take over from it.
+	// MigrationFault is why an adopted container cannot be moved to a unit, Pins what a move would take over from it; its User is
+	// that of data of any app that were there before it.
 	MigrationFault *Fault
 	Pins           state.Pinned
 	// Elsewhere are the targets for which the app's container has another source than the manifest.

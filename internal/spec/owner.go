@@ -32,3 +32,16 @@ func hostID(text string, service int, sub node.SubRange) int {
 	}
 	return id
 }
+
+// UserInside is the user inside the containers that uid of the host is; ok is false for one that they cannot have.
+func UserInside(uid int, f node.Facts) (n int, ok bool) { return inside(uid, f.UID, f.SubUID) }
+
+// GroupInside is the same of a group.
+func GroupInside(gid int, f node.Facts) (n int, ok bool) { return inside(gid, f.GID, f.SubGID) }
+
+func inside(id, service int, sub node.SubRange) (n int, ok bool) {
+	if id == service {
+		return 0, true
+	}
+	return id - sub.Start + 1, id >= sub.Start && id < sub.Start+sub.Count
+}
