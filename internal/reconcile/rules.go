@@ -688,14 +688,18 @@ func breakerOpen(a *App) *Verdict {
 		Hint: "look at: archy logs " + a.ID + "; then: archy start " + a.ID}
 }
 
-// blockedBy names the pruned bitcoin that an archival app would need.
+// blockedBy names the pruned bitcoin that an archival app would need, or that something would which the app cannot do without.
 func blockedBy(a *App, w *World) string {
 	for _, n := range a.Needs {
-		if n.Condition != manifest.Archival {
-			continue
-		}
-		if b := w.app(n.App); b != nil && b.Mode != nil && !b.Archival {
+		b := w.app(n.App)
+		switch {
+		case b == nil:
+		case n.Condition == manifest.Archival && b.Mode != nil && !b.Archival:
 			return b.ID
+		case !b.Running():
+			if id := blockedBy(b, w); id != "" {
+				return id
+			}
 		}
 	}
 	return ""
