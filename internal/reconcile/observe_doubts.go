@@ -359,13 +359,29 @@ func (ob *observation) portHolder(a *App) string {
 	if ob.listening == nil {
 		ob.listening = listeners(ob.Layout.Host("/proc"))
 	}
-	for _, p := range a.Spec.Ports {
+	for _, p := range a.takes() {
 		if !ob.listening[portKey{p.Protocol, p.Host}] || a.publishes(p.Host) {
 			continue
 		}
 		return fmt.Sprintf("port %d is held by %s", p.Host, holder(ob.Layout.Host("/proc"), p.Host))
 	}
 	return ""
+}
+
+// takes are the ports of the host that a start would take. On the host's network they are those of the manifest, and its own as
+// long as the container has not ended.
+func (a *App) takes() []spec.Port {
+	switch {
+	case a.Spec.Network != "host":
+		return a.Spec.Ports
+	case a.C != nil && !a.ended():
+		return nil
+	}
+	var list []spec.Port
+	for _, p := range a.Manifest.Ports {
+		list = append(list, spec.Port{HostIP: p.Bind, Host: p.Host, Protocol: p.Protocol})
+	}
+	return list
 }
 
 // publishes tells that the app's own container has the port.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,19 +112,23 @@ func TestHolder(t *testing.T) {
 
 // A foreign process on a port of an app is named, and is no reason for the breaker (row 32).
 func TestPortHeldByAForeignProcess(t *testing.T) {
-	apps := map[string]string{"solo": five()["solo"] + "  ports:\n    - host: 8080\n      container: 80\n      auth: gated\n"}
-	n := newNode(t, apps).firstBootDone()
-	for name, content := range map[string]string{"net/tcp": tcpTable, "99/comm": "nginx"} {
-		file := n.layout.Host("/proc/" + name)
-		_ = os.MkdirAll(filepath.Dir(file), 0o755)
-		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
+	published := five()["solo"] + "  ports:\n    - host: 8080\n      container: 8080\n      auth: gated\n"
+	onHost := strings.Replace(published, "network: archy-net", "network: host", 1)
+	t.Run("published", func(t *testing.T) { portHeld(t, published) })
+	t.Run("on the host's network", func(t *testing.T) {
+		n := portHeld(t, onHost)
+		n.listens() // it listens itself by now, and somebody wants it changed
+		n.load(map[string]string{"solo": changedTo(onHost)})
+		if got := n.result(n.pass(), "solo"); got.Action != Recreated {
+			t.Errorf("%+v", got)
 		}
-	}
-	_ = os.MkdirAll(n.layout.Host("/proc/99/fd"), 0o755)
-	if err := os.Symlink("socket:[55501]", n.layout.Host("/proc/99/fd/7")); err != nil {
-		t.Fatal(err)
-	}
+		n.converged()
+	})
+}
+
+func portHeld(t *testing.T, text string) *fakeNode {
+	n := newNode(t, map[string]string{"solo": text}).firstBootDone()
+	n.listens()
 	for range 7 {
 		r := n.pass()
 		if got := n.result(r, "solo"); got.Row != "32" || got.Cause != "port 8080 is held by pid 99 nginx" || len(n.touched()) > 0 {
@@ -134,6 +139,23 @@ func TestPortHeldByAForeignProcess(t *testing.T) {
 	_ = os.Remove(n.layout.Host("/proc/net/tcp"))
 	n.pass()
 	n.converged()
+	return n
+}
+
+// listens lets process 99 listen on port 8080.
+func (n *fakeNode) listens() {
+	n.t.Helper()
+	for name, content := range map[string]string{"net/tcp": tcpTable, "99/comm": "nginx"} {
+		file := n.layout.Host("/proc/" + name)
+		_ = os.MkdirAll(filepath.Dir(file), 0o755)
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+	_ = os.MkdirAll(n.layout.Host("/proc/99/fd"), 0o755)
+	if err := os.Symlink("socket:[55501]", n.layout.Host("/proc/99/fd/7")); err != nil && !errors.Is(err, fs.ErrExist) {
+		n.t.Fatal(err)
+	}
 }
 
 // dead-pid: the process is looked up twice, and any doubt means alive (incident 12).
