@@ -114,6 +114,11 @@ func (plainFiles) Holds(_ context.Context, dir string) (bool, error) {
 	return len(list) > 0, err
 }
 
+func (plainFiles) Exists(_ context.Context, path string) (bool, error) {
+	_, err := os.Stat(path)
+	return err == nil, nil
+}
+
 // maybeSecrets takes a directory that does not exist yet for one without secrets: a unit can be looked at before
 // the first boot.
 type maybeSecrets struct{ *secrets.Store }

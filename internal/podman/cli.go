@@ -49,6 +49,16 @@ func (c CLI) Holds(ctx context.Context, dir string) (bool, error) {
 	return len(res.Stdout) > 0, err
 }
 
+// Exists tells whether there is something at a path below a directory of a mapped user.
+func (c CLI) Exists(ctx context.Context, path string) (bool, error) {
+	_, err := c.unshare(ctx, nil, "test", "-e", path)
+	var exit *command.ExitError
+	if errors.As(err, &exit) && exit.Code == 1 && exit.Stderr == "" {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // absent tells that cat or ls has found nothing there, and not that something on the way to them has.
 func absent(err error) bool {
 	var exit *command.ExitError

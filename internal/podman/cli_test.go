@@ -38,6 +38,7 @@ func TestCLI(t *testing.T) {
 		"podman unshare chown -h -- 101:101 /data/bitcoin": func(c podman.CLI) error { return c.Chown(ctx, "/data/bitcoin", 101, 101) },
 		"podman unshare cat -- /data/f":                    func(c podman.CLI) error { _, err := c.ReadFile(ctx, "/data/f"); return err },
 		"podman unshare ls -A -- /data/d":                  func(c podman.CLI) error { _, err := c.Holds(ctx, "/data/d"); return err },
+		"podman unshare test -e /data/f":                   func(c podman.CLI) error { _, err := c.Exists(ctx, "/data/f"); return err },
 		"podman unshare /bin/archy internal write-file --path /data/f --mode 0600 --size 11": func(c podman.CLI) error {
 			return c.WriteFile(ctx, "/data/f", 0o600, []byte("marker-4411"))
 		},
@@ -82,6 +83,16 @@ func TestHolds(t *testing.T) {
 	denied := &command.ExitError{Argv: []string{"podman"}, Code: 2, Stderr: "ls: cannot open directory '/data/d': Permission denied"}
 	if _, err := (podman.CLI{Runner: &recorder{err: denied}}).Holds(ctx, "/data/d"); err == nil {
 		t.Error("a directory that cannot be listed counts as an empty one")
+	}
+}
+
+func TestExists(t *testing.T) {
+	ctx := context.Background()
+	if found, err := (podman.CLI{Runner: &recorder{err: &command.ExitError{Code: 1}}}).Exists(ctx, "/data/f"); found || err != nil {
+		t.Errorf("absent: %v, %v", found, err)
+	}
+	if found, err := (podman.CLI{Runner: &recorder{err: &command.ExitError{Code: 1, Stderr: "cannot set up namespace"}}}).Exists(ctx, "/data/f"); found || err == nil {
+		t.Errorf("not asked: %v, %v", found, err)
 	}
 }
 

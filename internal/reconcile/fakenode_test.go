@@ -1057,8 +1057,12 @@ type noMapped struct{}
 
 func (noMapped) ReadFile(_ context.Context, path string) ([]byte, error) { return os.ReadFile(path) }
 func (noMapped) Holds(_ context.Context, dir string) (bool, error)       { return holds(dir), nil }
-func (noMapped) Rename(_ context.Context, path, dest string) error       { return os.Rename(path, dest) }
-func (noMapped) Chown(context.Context, string, int, int) error           { return nil }
+func (noMapped) Exists(_ context.Context, path string) (bool, error) {
+	_, err := os.Stat(path)
+	return err == nil, nil
+}
+func (noMapped) Rename(_ context.Context, path, dest string) error { return os.Rename(path, dest) }
+func (noMapped) Chown(context.Context, string, int, int) error     { return nil }
 func (noMapped) WriteFile(_ context.Context, path string, mode fs.FileMode, content []byte) error {
 	return os.WriteFile(path, content, mode)
 }

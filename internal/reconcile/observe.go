@@ -31,6 +31,7 @@ type SecretReader interface {
 type MappedReader interface {
 	ReadFile(ctx context.Context, path string) ([]byte, error)
 	Holds(ctx context.Context, dir string) (bool, error)
+	Exists(ctx context.Context, path string) (bool, error)
 }
 
 // StateReader gives what archy remembers.

@@ -122,7 +122,7 @@ func (ob *observation) closer(ctx context.Context, a *App) {
 	ob.directories(ctx, a)
 	ob.loadedUnit(ctx, a)
 	if !a.Running() {
-		a.GateUnmet = ob.startGate(a)
+		a.GateUnmet = ob.startGate(ctx, a)
 		a.NoSpace = ob.noSpace(a)
 	}
 	a.PortHolder = ob.portHolder(a)
@@ -276,7 +276,7 @@ func (ob *observation) directoryFault(dir string, uid int) string {
 }
 
 // startGate, row 29: any one of the gate's conditions suffices.
-func (ob *observation) startGate(a *App) string {
+func (ob *observation) startGate(ctx context.Context, a *App) string {
 	var missing []string
 	for _, g := range a.Manifest.StartGate {
 		if g.Secret != "" {
@@ -286,8 +286,11 @@ func (ob *observation) startGate(a *App) string {
 			missing = append(missing, "secret "+g.Secret)
 			continue
 		}
-		file := path.Join(a.DataDir(ob.Layout.DataDir), g.Path)
-		if _, err := os.Stat(ob.Layout.Host(file)); err == nil {
+		file := g.Path
+		if !path.IsAbs(file) {
+			file = path.Join(a.DataDir(ob.Layout.DataDir), file)
+		}
+		if ob.exists(ctx, file) {
 			return ""
 		}
 		missing = append(missing, file)

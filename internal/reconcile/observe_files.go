@@ -337,6 +337,16 @@ func (ob *observation) holdsMapped(ctx context.Context, dir string) bool {
 	return holds(ob.Layout.Host(dir))
 }
 
+// exists looks directly where it may, else through podman's user namespace.
+func (ob *observation) exists(ctx context.Context, file string) bool {
+	_, err := os.Stat(ob.Layout.Host(file))
+	if errors.Is(err, fs.ErrPermission) && ob.Mapped != nil {
+		found, err := ob.Mapped.Exists(ctx, ob.Layout.Host(file))
+		return found && err == nil
+	}
+	return err == nil
+}
+
 func isReadError(err error) bool { return err != nil && !errors.Is(err, fs.ErrNotExist) }
 
 func unreadable(a *App, file string, err error) *Fault {

@@ -1,0 +1,64 @@
+package reconcile
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"git.tx1138.com/lfg2025/archy/internal/node"
+)
+
+// TestStartGatePath: the path of a gate is relative to the app's data, or absolute inside one of its binds.
+func TestStartGatePath(t *testing.T) {
+	for _, path := range []string{"multi.db", "/var/lib/archipelago/solo/multi.db"} {
+		n := newNode(t, map[string]string{"solo": five()["solo"] + "  volumes:\n    - {type: bind, source: /var/lib/archipelago/solo, target: /data}\n" +
+			"  start_gate: [{path: " + path + "}]\n"}).firstBootDone()
+		if got := n.result(n.pass(), "solo"); got.State != "needs-config" || got.Cause != "waits for /var/lib/archipelago/solo/multi.db" {
+			t.Errorf("%s: %+v", path, got)
+		}
+		file := n.layout.Host(n.layout.Data("solo", "multi.db"))
+		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n.pass()
+		n.converged()
+	}
+}
+
+// insideOnly are files that only the user namespace sees.
+type insideOnly struct {
+	noMapped
+	asked *[]string
+}
+
+func (m insideOnly) Exists(_ context.Context, path string) (bool, error) {
+	*m.asked = append(*m.asked, path)
+	return true, nil
+}
+
+// TestExistsInADirectoryOfAMappedUser: a path below a directory that the service user may not enter is asked for inside.
+func TestExistsInADirectoryOfAMappedUser(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() == 0 {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := syscall.Setfsuid(65534); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = syscall.Setfsuid(0) }()
+	}
+	var asked []string
+	ob := &observation{Observer: &Observer{Layout: node.Layout{}, Mapped: insideOnly{asked: &asked}}}
+	if file := filepath.Join(dir, "multi.db"); !ob.exists(t.Context(), file) || len(asked) != 1 || asked[0] != file {
+		t.Errorf("asked %q", asked)
+	}
+}
