@@ -430,7 +430,7 @@ func (ob *observation) resolveSpec(ctx context.Context, a *App) {
 	in := spec.Input{App: a.Manifest, Layout: ob.Layout, Facts: ob.Facts, Config: ob.Config, Bitcoin: ob.bitcoin,
 		Container: func(id string) string { return ob.containerOf(id) }, ConfigDigest: files.digest, Pinned: ob.pinned(a),
 		Secret:    func(name string) (secrets.Value, bool) { return ob.secret(a, name) },
-		Generated: ob.generatedByAnyone}
+		Generated: ob.generatedByAnyone, IsFile: ob.isFile}
 	if a.Manifest.Container.Build != nil {
 		in.ContextTag = ob.contextTag(a)
 	}
@@ -441,6 +441,7 @@ func (ob *observation) resolveSpec(ctx context.Context, a *App) {
 	if a.Fault == nil {
 		a.Fault = ob.fault(a, problems)
 	}
+	ob.mountedSecrets(a)
 	if a.Fault == nil {
 		a.Fault = files.fault
 	}

@@ -347,6 +347,11 @@ func (ob *observation) exists(ctx context.Context, file string) bool {
 	return err == nil
 }
 
+func (ob *observation) isFile(path string) bool {
+	info, err := os.Stat(ob.Layout.Host(path))
+	return err == nil && !info.IsDir()
+}
+
 func isReadError(err error) bool { return err != nil && !errors.Is(err, fs.ErrNotExist) }
 
 func unreadable(a *App, file string, err error) *Fault {

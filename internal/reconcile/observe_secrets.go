@@ -145,6 +145,19 @@ func (ob *observation) fromLegacy(name string) (secrets.Value, bool) {
 	return secrets.Value{}, false
 }
 
+// mountedSecrets asks for the secrets that the app has as files of the node: podman would not start it without them.
+func (ob *observation) mountedSecrets(a *App) {
+	for _, m := range a.Spec.Mounts {
+		name, ok := strings.CutPrefix(m.Source, ob.Layout.Secrets()+"/")
+		if !ok || strings.Contains(name, "/") || ob.isFile(m.Source) {
+			continue
+		}
+		if _, ok := ob.secret(a, name); !ok && a.Fault == nil {
+			a.Fault = ob.secretFault(a, name)
+		}
+	}
+}
+
 // fault turns what the resolver misses into what is shown.
 func (ob *observation) fault(a *App, problems []spec.Problem) *Fault {
 	if len(problems) == 0 {

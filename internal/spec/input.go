@@ -22,6 +22,8 @@ type Input struct {
 	// Generated tells whether archy makes the secret, which decides who has to act when it is missing. Nil asks the
 	// manifest's own generated_secrets.
 	Generated func(name string) bool
+	// IsFile tells whether there is a file, and no directory, at a path of the node. Nil knows of none.
+	IsFile func(path string) bool
 	// ConfigDigest is the digest of the derived files that the container reads, "" without any.
 	ConfigDigest string
 	// ContextTag is the tag (see [ContextTag]) of a build whose own tag has none.

@@ -321,20 +321,26 @@ func TestControllersThatAreNotDelegated(t *testing.T) {
 func TestVolumes(t *testing.T) {
 	d := "/var/lib/archipelago/"
 	a := app(func(a *manifest.App) {
-		a.Files = []manifest.File{{Path: d + "demo/seed"}}
+		a.Files = []manifest.File{{Path: d + "demo/seed"}, {Path: "/etc/app.ini"}}
+		a.Extensions = map[string]any{"archipelago": map[string]any{"derived": "nginx.conf"}}
 		a.Volumes = []manifest.Volume{
 			{Type: "bind", Source: d + "demo/", Target: "/data", Options: []string{"rw"}},
 			{Type: "bind", Source: d + "other", Target: "/other", Options: []string{"ro"}},
 			{Type: "bind", Source: d + "demo/sub", Target: "/sub", Options: []string{"ro"}},
 			{Type: "bind", Source: d + "demo/seed", Target: "/seed"},
 			{Type: "bind", Source: d + "secrets/key", Target: "/key", Options: []string{"ro"}},
+			{Type: "bind", Source: d + "demo/app.ini", Target: "/etc/app.ini"},
+			{Type: "bind", Source: d + "demo/my.data", Target: "/my.data"},
+			{Type: "bind", Source: d + "demo/app.key", Target: "/app.key"},
 			{Type: "bind", Source: d + "demo/nginx.conf", Target: "/nginx.conf", Options: []string{"ro"}},
 			{Type: "bind", Source: d + "demo/conf.d", Target: "/conf.d"},
 			{Type: "volume", Source: "cache", Target: "/cache"},
 			{Type: "tmpfs", Target: "/tmp", Options: []string{"size=64m"}},
 		}
 	})
-	c := resolve(t, a)
+	in := input(a)
+	in.IsFile = func(path string) bool { return path == d+"demo/app.key" }
+	c := must(t, in)
 	ro := []string{"ro"}
 	equal(t, "mounts", c.Mounts, []Mount{
 		{Type: "bind", Source: d + "demo", Target: "/data", Own: true},
@@ -342,6 +348,9 @@ func TestVolumes(t *testing.T) {
 		{Type: "bind", Source: d + "demo/sub", Target: "/sub", Options: ro, Own: true},
 		{Type: "bind", Source: d + "demo/seed", Target: "/seed", File: true},
 		{Type: "bind", Source: d + "secrets/key", Target: "/key", Options: ro, File: true},
+		{Type: "bind", Source: d + "demo/app.ini", Target: "/etc/app.ini", File: true},
+		{Type: "bind", Source: d + "demo/my.data", Target: "/my.data", Own: true},
+		{Type: "bind", Source: d + "demo/app.key", Target: "/app.key", File: true},
 		{Type: "bind", Source: d + "demo/nginx.conf", Target: "/nginx.conf", Options: ro, File: true},
 		{Type: "bind", Source: d + "demo/conf.d", Target: "/conf.d", Own: true},
 		{Type: "volume", Source: "cache", Target: "/cache"},

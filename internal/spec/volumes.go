@@ -44,21 +44,22 @@ func (r *resolver) mount(v manifest.Volume) Mount {
 	return m
 }
 
-// isFile tells files from directories by the manifest alone: a secret, a file or certificate that the manifest has
-// made, or a name with an extension. The file system is not asked, because the file may not be there yet.
+// isFile tells files from directories: a secret, a file that archy or the manifest makes, a certificate, or what is a file on
+// the node already. Anything else is a directory, whatever its name looks like.
 func (r *resolver) isFile(source string) bool {
+	own := func(p string) bool {
+		p, ok := r.App.HostPath(path.Clean(p))
+		return ok && p == source
+	}
 	switch {
-	case below(r.Layout.Secrets(), source):
+	case below(r.Layout.Secrets(), source), path.Base(source) == r.App.Ext("derived"):
 		return true
-	case slices.ContainsFunc(r.App.Files, func(f manifest.File) bool { return path.Clean(f.Path) == source }):
+	case slices.ContainsFunc(r.App.Files, func(f manifest.File) bool { return own(f.Path) }):
 		return true
-	case slices.ContainsFunc(r.App.Container.GeneratedCerts, func(g manifest.GeneratedCert) bool {
-		return path.Clean(g.Crt) == source || path.Clean(g.Key) == source
-	}):
+	case slices.ContainsFunc(r.App.Container.GeneratedCerts, func(g manifest.GeneratedCert) bool { return own(g.Crt) || own(g.Key) }):
 		return true
 	}
-	ext := path.Ext(path.Base(source))
-	return ext != "" && ext != ".d" && ext != path.Base(source)
+	return r.IsFile != nil && r.IsFile(source)
 }
 
 func below(dir, p string) bool {
