@@ -227,7 +227,7 @@ var rules = map[string]rule{
 	"hooks.post_install[].exec":                {doc: "Command inside, one item per argument."},
 	"hooks.post_install[].exec[]":              {doc: "Argument."},
 	"hooks.post_install[].copy_from_host":      {doc: "Copies a file into the container."},
-	"hooks.post_install[].copy_from_host.src":  {doc: "Relative to the app's data or to `/opt/archipelago`.", required: true},
+	"hooks.post_install[].copy_from_host.src":  {doc: "Relative to the app's data or, when it is not there, to `/opt/archipelago`.", required: true},
 	"hooks.post_install[].copy_from_host.dest": {doc: "Absolute path inside.", required: true, pattern: absolutePattern, want: "an absolute path"},
 	"hooks.post_start":                         {doc: "After the app has started."},
 	"hooks.post_start[]":                       {doc: "Exactly one of `exec` and `copy_from_host`."},

@@ -182,10 +182,13 @@ func (d NodeDisk) Sweep() {
 	}
 }
 
-// CopyInto copies a file of the host into a container.
+// CopyInto copies a file of the host into a container: one of the app's data, else one of the release.
 func (d NodeDisk) CopyInto(ctx context.Context, a *App, src, dest string) error {
 	if !path.IsAbs(src) {
-		src = path.Join(a.DataDir(d.Layout.DataDir), src)
+		shipped := path.Join(manifest.Install, src)
+		if src = path.Join(a.DataDir(d.Layout.DataDir), src); !exists(ctx, d.Mapped, d.Layout.Host(src)) && exists(ctx, nil, d.Layout.Host(shipped)) {
+			src = shipped
+		}
 	}
 	_, err := d.Runner.Run(ctx, command.Cmd{Argv: []string{"podman", "cp", d.Layout.Host(src), a.Container + ":" + dest}, Limit: time.Minute})
 	return err

@@ -339,9 +339,13 @@ func (ob *observation) holdsMapped(ctx context.Context, dir string) bool {
 
 // exists looks directly where it may, else through podman's user namespace.
 func (ob *observation) exists(ctx context.Context, file string) bool {
-	_, err := os.Stat(ob.Layout.Host(file))
-	if errors.Is(err, fs.ErrPermission) && ob.Mapped != nil {
-		found, err := ob.Mapped.Exists(ctx, ob.Layout.Host(file))
+	return exists(ctx, ob.Mapped, ob.Layout.Host(file))
+}
+
+func exists(ctx context.Context, mapped MappedReader, host string) bool {
+	_, err := os.Stat(host)
+	if errors.Is(err, fs.ErrPermission) && mapped != nil {
+		found, err := mapped.Exists(ctx, host)
 		return found && err == nil
 	}
 	return err == nil
