@@ -208,7 +208,7 @@ var rules = map[string]rule{
 	"files[]":           {doc: "File."},
 	"files[].path":      {doc: "Path inside one of the app's binds.", required: true, pattern: absolutePattern, want: "an absolute path"},
 	"files[].content":   {doc: "Text of the file.", multiline: true},
-	"files[].overwrite": {doc: "Write it again when it differs."},
+	"files[].overwrite": {doc: "Write it again when it differs or is gone. Without it the file is written before the first start only."},
 
 	"health_check":              {doc: "How the app is asked whether it works; it runs inside the container. Without it an app that runs for 5 s is healthy."},
 	"health_check.type":         {doc: "How to ask; `host_http` asks from the host.", required: true, enum: []string{"http", "tcp", "exec", "cmd", "host_http"}},

@@ -150,14 +150,16 @@ func (ob *observation) derivedFiles(ctx context.Context, a *App) filesFact {
 	return facts
 }
 
-// manifestFiles are the files that a manifest brings along: written before the first start, again only with overwrite.
+// manifestFiles are the files that a manifest brings along: written before the first start, again only with overwrite, or when
+// the file itself is what the container mounts and it could not start.
 func (ob *observation) manifestFiles(ctx context.Context, a *App) []File {
 	var list []File
+	up := a.Record != nil && a.Record.SpecHash != ""
 	for _, f := range a.Manifest.Files {
-		file := hostPath(a, f.Path)
+		file, ok := hostPath(a, f.Path)
 		have, err := ob.readFile(ctx, file)
 		exists := err == nil
-		if file == "" || (exists && !f.Overwrite) || (a.Running() && !f.Overwrite) || isReadError(err) {
+		if !ok || isReadError(err) || !f.Overwrite && (exists || a.Running() || up && !bindsItself(a, file)) {
 			continue
 		}
 		out := File{Name: path.Base(file), Path: file, Content: []byte(f.Content), Have: have, Exists: exists, Mode: 0o644}
@@ -167,17 +169,20 @@ func (ob *observation) manifestFiles(ctx context.Context, a *App) []File {
 	return list
 }
 
-// hostPath is where a path inside the container lies on the host, "" when no bind of the app holds it.
-func hostPath(a *App, inside string) string {
+// hostPath is where a path of an app's data lies on the node: below the source that the container has.
+func hostPath(a *App, p string) (string, bool) {
+	file, ok := a.Manifest.HostPath(path.Clean(p))
 	for _, v := range a.Manifest.Volumes {
-		if rest, ok := strings.CutPrefix(path.Clean(inside), path.Clean(v.Target)+"/"); v.Type == "bind" && ok {
-			return path.Join(sourceOf(v, a.Elsewhere), rest)
-		}
-		if v.Type == "bind" && strings.HasPrefix(path.Clean(inside), path.Clean(v.Source)+"/") {
-			return path.Clean(inside)
+		if rest, in := strings.CutPrefix(file+"/", path.Clean(v.Source)+"/"); ok && in && v.Type == manifest.Bind {
+			return path.Join(sourceOf(v, a.Elsewhere), rest), true
 		}
 	}
-	return ""
+	return file, ok
+}
+
+// bindsItself tells that a mount of the app has the file for its source.
+func bindsItself(a *App, file string) bool {
+	return slices.ContainsFunc(a.Manifest.Volumes, func(v manifest.Volume) bool { return v.Type == manifest.Bind && sourceOf(v, a.Elsewhere) == file })
 }
 
 // derivedFile renders the file that archy computes for the app from a secret.
