@@ -591,8 +591,11 @@ func (r *run) keepHistory(c *change) error {
 	if c.plan.Counted && c.changed {
 		h.Count(now, countedAs(c.result.Action))
 	}
-	if c.Want == WantRunning && !c.Running() && h.ShouldOpen(now) {
+	switch down := c.Want == WantRunning && !c.Running(); {
+	case down && h.ShouldOpen(now):
 		h.Open(now, r.w.BootID, "too many failures in 30 minutes")
+	case down && !h.IsOpen() && h.Attempts(now) >= state.SchemaEvents && r.wrongSchema(c):
+		h.Open(now, r.w.BootID, schemaReason)
 	}
 	r.reportBreaker(c, now)
 	return errors.Join(r.Records.WriteHistory(*h), r.refreshPeers(c))

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
@@ -100,4 +102,23 @@ func (ob *observation) nextcloudGuard(ctx context.Context, a *App, dir string) s
 		return fmt.Sprintf("data of Nextcloud %d, image of %d", have, want[0])
 	}
 	return ""
+}
+
+// schemaMessage is what Portainer says when another version made its data. Only a start tells: they are a database of its own.
+const (
+	schemaMessage = "database schema version"
+	schemaReason  = "another version made its data, its log says: " + schemaMessage
+)
+
+// wrongSchema, the guard of Portainer: its last start has ended because of the version of its data.
+func (r *run) wrongSchema(c *change) bool {
+	if c.ID != "portainer" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	if c.started.IsZero() {
+		c.started = r.Now().Add(-state.BreakerWindow)
+	}
+	return slices.ContainsFunc(r.lastWords(ctx, c), func(line string) bool { return strings.Contains(strings.ToLower(line), schemaMessage) })
 }

@@ -598,6 +598,10 @@ func down(a *App, w *World, o Options) *Verdict {
 	}
 	wasLegacy := a.Record != nil && a.Record.Owner == state.Legacy
 	switch {
+	case autoRestarting(a) && a.History.IsOpen() && a.History.Reason == schemaReason && !a.urged() && !changed(a):
+		v := breakerOpen(a)
+		v.Steps = []step{stepStop} // systemd would go on trying
+		return v
 	case autoRestarting(a) && !a.unitDiffers():
 		v := waiting("13", "restarting", "systemd restarts it"+exitNote(a))
 		if a.Service.NRestarts <= 1 {

@@ -14,6 +14,8 @@ const (
 	// BreakerEvents within BreakerWindow open the breaker of an app that is down.
 	BreakerEvents = 5
 	BreakerWindow = 30 * time.Minute
+	// SchemaEvents open it when the app's log says that a newer version made its data: the next start would find the same.
+	SchemaEvents = 2
 	// HealthyReset is how long an app must be healthy before its count goes to zero.
 	HealthyReset = 10 * time.Minute
 	// ReportEvery is the pace of the error line of an open breaker.
