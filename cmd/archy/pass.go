@@ -132,13 +132,10 @@ func (c *connected) mirrors() []images.Mirror {
 	return list
 }
 
-// dataFree is the free space below the data directory now; 0 when it cannot be told.
-func (c *connected) dataFree() int64 {
+// dataFree is the free space below the data directory now, if it can be told.
+func (c *connected) dataFree() (free int64, known bool) {
 	free, err := node.FreeSpace(c.Layout.Host(c.Layout.DataDir))
-	if err != nil {
-		return 0
-	}
-	return free
+	return free, err == nil
 }
 
 // buildContext is the context of an app that is built on the node: the directory that its manifest names, else the one

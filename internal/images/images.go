@@ -32,8 +32,8 @@ type Fetcher struct {
 	// Offline is the directory of archives, with its index.json; "" for none.
 	Offline string
 	Mirrors []Mirror
-	// Free is the free space of the file system that images go to, in bytes; nil or 0: not known.
-	Free func() int64
+	// Free is the free space of the file system that images go to, in bytes, when it is known; nil: it is not.
+	Free func() (free int64, known bool)
 	// Pauses are those between the attempts at one source; nil means 5 and 15 s.
 	Pauses []time.Duration
 }
@@ -192,7 +192,7 @@ func (f *Fetcher) room(compressed int64) error {
 	if f.Free == nil {
 		return nil
 	}
-	if free := f.Free(); free > 0 && free < need {
+	if free, known := f.Free(); known && free < need {
 		return fmt.Errorf("only %d MiB free below the data directory, %d are needed", free>>20, (need+1<<20-1)>>20)
 	}
 	return nil

@@ -268,12 +268,22 @@ func TestNoRoomNoPull(t *testing.T) {
 	s, f := fetcher(t)
 	s.Offer(lnd)
 	free := int64(3<<30 - 1)
-	f.Free = func() int64 { return free }
+	known := true
+	f.Free = func() (int64, bool) { return free, known }
 	err := f.Fetch(t.Context(), images.Wanted{Ref: lnd})
 	if err == nil || !strings.Contains(err.Error(), "only 3071 MiB free below the data directory, 3072 are needed") {
 		t.Errorf("error %v", err)
 	}
 	wantCalls(t, s)
+	free = 0 // a full disk, not one that nobody could ask
+	if err := f.Fetch(t.Context(), images.Wanted{Ref: lnd}); err == nil || !strings.Contains(err.Error(), "only 0 MiB free") {
+		t.Errorf("error %v", err)
+	}
+	wantCalls(t, s)
+	known = false
+	ok(t, f.Fetch(t.Context(), images.Wanted{Ref: lnd}))
+	s, f = fetcher(t)
+	f.Free = func() (int64, bool) { return free, true }
 	// Of an archive the size is known.
 	archive(t, f.Offline, lnd, nil)
 	free = 1 << 20

@@ -170,8 +170,8 @@ type Applier struct {
 	// Mirrors are asked for an image before its own registry, Offline is the directory of archives that comes before both.
 	Mirrors []images.Mirror
 	Offline string
-	// Free is the free space where images go, in bytes, when it is asked; nil means as the pass has found it.
-	Free    func() int64
+	// Free is the free space where images go, in bytes, when it is asked and known; nil means as the pass has found it.
+	Free    func() (free int64, known bool)
 	Stage   func(ctx context.Context, a *App) Stage
 	Wallets Wallets
 	// AskHost asks an app whose health check is a request from the host.
@@ -270,7 +270,7 @@ func newRun(x *Applier, w *World, plan Plan) *run {
 	r := &run{Applier: x, w: w, timing: x.Options.Timing.orDefault(), apps: map[string]*change{}, failedOps: map[int]bool{}, wrote: map[int]*change{}}
 	r.images = &images.Fetcher{Engine: x.Engine, Offline: x.Offline, Mirrors: x.Mirrors, Pauses: r.timing.PullPauses, Free: x.Free}
 	if x.Free == nil {
-		r.images.Free = func() int64 { return w.Free }
+		r.images.Free = func() (int64, bool) { return w.Free, w.Free > 0 || w.Short }
 	}
 	for _, p := range plan.Apps {
 		c := &change{App: p.App, plan: p, result: initial(p, w.Now), history: p.History}
