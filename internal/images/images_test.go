@@ -1,6 +1,7 @@
 package images_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/images"
@@ -139,6 +141,37 @@ func TestThreeAttempts(t *testing.T) {
 			t.Errorf("said %q", said)
 		}
 	}
+}
+
+// noRegistry is a podman without images whose pulls all fail; it notes when.
+type noRegistry struct {
+	images.Engine
+	asked *[]time.Time
+}
+
+func (noRegistry) ImageID(context.Context, string) (string, error) { return "", podman.ErrNotFound }
+
+func (e noRegistry) Pull(context.Context, string, podman.TLS, func(podman.Progress)) error {
+	*e.asked = append(*e.asked, time.Now())
+	return errors.New("connection refused")
+}
+
+// test that a registry is asked again after 5 and 15 s, and the next one at once after the last attempt
+func TestPausesBetweenAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []time.Time
+		f := &images.Fetcher{Engine: noRegistry{asked: &asked}, Offline: t.TempDir(), Mirrors: []images.Mirror{{Location: "m.example"}}}
+		if err := f.Fetch(t.Context(), images.Wanted{Ref: lnd}); err == nil {
+			t.Error("an image came from nowhere")
+		}
+		var pauses []time.Duration
+		for i := range asked[1:] {
+			pauses = append(pauses, asked[i+1].Sub(asked[i]))
+		}
+		if want := []time.Duration{5 * time.Second, 15 * time.Second, 0, 5 * time.Second, 15 * time.Second}; !slices.Equal(pauses, want) {
+			t.Errorf("pauses %v, want %v", pauses, want)
+		}
+	})
 }
 
 // test the answers of podman 5.4.2, word for word

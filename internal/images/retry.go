@@ -15,10 +15,9 @@ import (
 // Attempts is how often one source is asked.
 const Attempts = 3
 
-// Pauses are those between the attempts; the last one is for who asks more often.
-func Pauses() []time.Duration {
-	return []time.Duration{5 * time.Second, 15 * time.Second, 45 * time.Second}
-}
+// Pauses are those between the attempts. The contract names a third of 45 s, and three attempts, between which there are two:
+// a registry that is away for longer is asked again by the next pass, and the next source is not kept waiting.
+func Pauses() []time.Duration { return []time.Duration{5 * time.Second, 15 * time.Second} }
 
 // pull asks one registry, again after a pause unless another try would get the same answer.
 func (f *Fetcher) pull(ctx context.Context, ref string, tls podman.TLS, w Wanted) error {
