@@ -41,7 +41,7 @@ func ask[T any](question func() (T, error)) (wait func() (T, error)) {
 
 // loadAhead is loadEnv for commands that only look: they need no lock, so the questions come first.
 func loadAhead(cmd *cobra.Command) (*env, error) {
-	e, err := openNode(cmd)
+	e, err := lookAtNode(cmd)
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,12 @@ func (e *env) readFacts() (err error) {
 }
 
 // openNode is for what has to come before the manifests: configuration, the right user, the data volume.
-func openNode(cmd *cobra.Command) (*env, error) {
+func openNode(cmd *cobra.Command) (*env, error) { return openWith(cmd, node.CheckVolume) }
+
+// lookAtNode is openNode for those who change nothing: a data volume that cannot be written to is good enough.
+func lookAtNode(cmd *cobra.Command) (*env, error) { return openWith(cmd, node.FindVolume) }
+
+func openWith(cmd *cobra.Command, volume func(node.Layout) error) (*env, error) {
 	e, err := openEnv(cmd)
 	if err != nil {
 		return nil, err
@@ -66,7 +71,7 @@ func openNode(cmd *cobra.Command) (*env, error) {
 	if err := e.requireServiceUser(cmd, e.User); err != nil {
 		return nil, err
 	}
-	return e, node.CheckVolume(e.Layout)
+	return e, volume(e.Layout)
 }
 
 // openEnv is for commands that only read files: configuration, user and layout. The service user need not

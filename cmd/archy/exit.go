@@ -83,7 +83,7 @@ func classify(err error) *exitError {
 	case errors.As(err, &locked):
 		return &exitError{exitLocked, "locked", err, "wait for it to end, or give --wait-lock a longer time"}
 	case errors.As(err, &volume):
-		return &exitError{exitHuman, "data-volume", err, "mount it, then try again; nothing was written"}
+		return &exitError{exitHuman, "data-volume", err, volume.Hint()}
 	case errors.As(err, &human):
 		return &exitError{exitHuman, "needs-human", err, human.Hint}
 	case errors.Is(err, firstboot.ErrInterrupted):

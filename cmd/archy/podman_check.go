@@ -56,7 +56,7 @@ func openHealer(cmd *cobra.Command, limit time.Duration) (*env, *heal.Healer, fu
 	if limit < time.Second {
 		return nil, nil, nil, usage("", "--limit %s is below 1s", limit)
 	}
-	e, err := openNode(cmd)
+	e, err := lookAtNode(cmd)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/internal/state"
@@ -64,6 +65,9 @@ func (o *healOptions) run(cmd *cobra.Command) error {
 	defer done()
 	if o.dryRun {
 		return e.printReport(h.Plan(o.mode(), h.Check(cmd.Context())))
+	}
+	if err := node.CheckVolume(e.Layout); err != nil {
+		return err
 	}
 	release, err := e.holdForHeal(cmd.Context(), o.mode(), o.waitLock)
 	if err != nil {

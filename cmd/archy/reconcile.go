@@ -84,7 +84,11 @@ func (o *reconcileOptions) run(cmd *cobra.Command) error {
 // begin opens the node, which is returned with an error too if it could be. A full pass takes its locks first of all, so that podman may be asked while the manifests are
 // being read; what a pass over named apps has to lock is known only after that.
 func (o *reconcileOptions) begin(cmd *cobra.Command) (e *env, done func(), err error) {
-	if e, err = openNode(cmd); err != nil {
+	open := openNode
+	if o.checkOnly || o.dryRun {
+		open = lookAtNode
+	}
+	if e, err = open(cmd); err != nil {
 		return nil, nil, err
 	}
 	release := func() {}

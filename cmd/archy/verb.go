@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
@@ -46,6 +47,9 @@ func (o *verbOptions) run(cmd *cobra.Command, names []string) error {
 		return err
 	}
 	o.Apps = ids
+	if err := o.mayWrite(e); err != nil {
+		return err
+	}
 	if err := e.requireSecrets(); err != nil {
 		return err
 	}
@@ -107,10 +111,18 @@ func (e *env) printVerb(r reconcile.Result) error {
 	return shown.printResult(r)
 }
 
-// namedApps opens the node and finds the apps that a person named. What is no name of an app is told before the machine or
+// mayWrite: a plan alone needs no disk that can be written to.
+func (o *verbOptions) mayWrite(e *env) error {
+	if o.checkOnly {
+		return nil
+	}
+	return node.CheckVolume(e.Layout)
+}
+
+// namedApps opens the node for a look and finds the apps that a person named. What is no name of an app is told before the machine or
 // podman is asked anything.
 func namedApps(cmd *cobra.Command, names []string) (*env, []string, error) {
-	e, err := openNode(cmd)
+	e, err := lookAtNode(cmd)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -57,6 +57,7 @@ var ailments = []ailment{
 	{"no service user", "D_USER", func(f *fake) { f.UserErr = node.ErrNoUser }, Error, "no such user", "sudo useradd --create-home --uid 1000", false},
 	{"no home", "D_USER", func(f *fake) { f.User.Home = "/home/nobody" }, Error, "is not there", "mkhomedir_helper", false},
 	{"a bare mount point", "D_VOLUME", func(f *fake) { f.remove(f.Layout.VolumeMark()) }, Error, "no data volume", "sudo mount /var/lib/archipelago", true},
+	{"a disk that the kernel has made read-only", "D_VOLUME", func(f *fake) { f.write("/proc/self/mounts", "/dev/sda1 / ext4 ro 0 0\n", 0o644) }, Error, "read-only", "sudo journalctl -k", true},
 	{"the volume of another node", "D_VOLUME", func(f *fake) { f.write(node.VolumeIDPath, "other\n", 0o644) }, Error, "names other", "sudo mount", true},
 	{"a disk that was full", "D_SPACE", func(f *fake) { f.remove(f.Layout.State(".reserve")) }, Warning, "was full", again, false},
 	{"little memory", "D_MEMORY", func(f *fake) { f.write("/proc/meminfo", "MemTotal: 2000000 kB\nMemAvailable: 1000000 kB\n", 0o644) }, Warning, "4 GiB are advised", "", false},
@@ -344,6 +345,30 @@ func TestNothingOnABareMountPoint(t *testing.T) {
 			}
 		case "D_DROPIN":
 			if !strings.Contains(r.Findings[0].NotMended, "nothing is mended") {
+				t.Errorf("%+v", r)
+			}
+		}
+	}
+}
+
+// TestNothingOnAReadOnlyDisk: nothing is mended there, and what can be read is looked at as ever.
+func TestNothingOnAReadOnlyDisk(t *testing.T) {
+	f := newNode(t)
+	f.write("/proc/self/mounts", "/dev/sda1 / ext4 ro,relatime 0 0\n", 0o644)
+	f.must(os.Chmod(f.at(f.Layout.Data("secrets/bitcoin-rpc-password")), 0o644))
+	before := f.tree()
+	results := f.everybody(Full)
+	if f.tree() != before {
+		t.Error("something was written")
+	}
+	for _, r := range results {
+		switch r.Code {
+		case "D_SECRET_MODE":
+			if r.Status == Skipped || !strings.Contains(r.Findings[0].NotMended, "read-only") {
+				t.Errorf("%+v", r)
+			}
+		case "D_STATE", "D_APP":
+			if r.Status != OK {
 				t.Errorf("%+v", r)
 			}
 		}

@@ -38,8 +38,12 @@ func user(_ context.Context, n *Node) []Finding {
 // volume, incident 17: whatever is written below a bare mount point is lost to sight.
 func volume(_ context.Context, n *Node) []Finding {
 	if err := node.CheckVolume(n.Layout); err != nil {
-		return []Finding{failure(n.Layout.DataDir, "%v; nothing is written there, and the apps stay as they are", err).
-			by("sudo mount %s; cat %s %s", n.Layout.DataDir, node.VolumeIDPath, n.Layout.VolumeMark()).human()}
+		f := failure(n.Layout.DataDir, "%v; nothing is written there, and the apps stay as they are", err)
+		var fault *node.VolumeError
+		if errors.As(err, &fault) && fault.ReadOnly {
+			return []Finding{f.by("%s", fault.Hint()).human()}
+		}
+		return []Finding{f.by("sudo mount %s; cat %s %s", n.Layout.DataDir, node.VolumeIDPath, n.Layout.VolumeMark()).human()}
 	}
 	if !n.exists(node.VolumeIDPath) {
 		return []Finding{info(node.VolumeIDPath, "the data volume has no name yet: this machine had no first boot").by("sudo archy first-boot")}

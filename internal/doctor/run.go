@@ -24,7 +24,7 @@ const (
 // Afterwards it mends what this level allows, one after the other, and looks again.
 func Run(ctx context.Context, n *Node, checks []Check, level Repair, roles ...Who) []Result {
 	results := make([]Result, len(checks))
-	volume := node.CheckVolume(n.Layout)
+	volume := node.FindVolume(n.Layout)
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, sideBySide)
 	for i, c := range checks {
@@ -133,7 +133,7 @@ func (n *Node) clean(text string) string {
 	return n.Mask(text)
 }
 
-// mend repairs what the level allows. Nothing is written while the data volume is not what it should be (incident 17).
+// mend repairs what the level allows. Nothing is written while the data volume is not what it should be (incident 17), or read-only.
 func (n *Node) mend(ctx context.Context, checks []Check, results []Result, level Repair) {
 	volume := node.CheckVolume(n.Layout)
 	for i, c := range checks {

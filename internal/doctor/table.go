@@ -22,7 +22,7 @@ func Checks() []Check {
 	return []Check{
 		{Code: "D_CONFIG", Looks: "the configuration loads", Worst: Error, Mends: mendsNobody, Run: config},
 		{Code: "D_USER", Looks: "the service user is there, with its home", Worst: Error, Mends: mendsNobody, Run: user},
-		{Code: "D_VOLUME", Looks: "the data directory is the node's data volume, mounted", Worst: Error, Mends: "never", Run: volume},
+		{Code: "D_VOLUME", Looks: "the data directory is the node's data volume, mounted, and not read-only", Worst: Error, Mends: "never", Run: volume},
 		{Code: "D_SPACE", Looks: "free space and inodes of the data volume, the reserve file", Worst: Error, Mends: mendsPrune, Run: space},
 		{Code: "D_MEMORY", Looks: "memory: how much, and whether programs wait for it", Worst: Warning, Mends: mendsNobody, Run: memory},
 		{Code: "D_CLOCK", Looks: "the clock is set and synchronised, and did not jump back", Worst: Error, Mends: mendsNobody, Run: clock},

@@ -301,15 +301,13 @@ func (f *fakeHost) noMarker() {
 	}
 }
 
-// On a bare mount point not a byte is written (incident 17).
+// On a bare mount point not a byte is written (incident 17), nor is one tried on a disk that takes none.
 func TestBareMountPoint(t *testing.T) {
-	for name, text := range map[string]string{"fstab": "UUID=x /var/lib/archipelago ext4 defaults 0 2\n", "volume id": ""} {
+	for name, file := range map[string][2]string{"fstab": {"/etc/fstab", "UUID=x /var/lib/archipelago ext4 defaults 0 2\n"}, "volume id": {node.VolumeIDPath, "another\n"},
+		"read-only": {"/proc/self/mounts", "/dev/sda1 / ext4 ro 0 0\n"}} {
 		t.Run(name, func(t *testing.T) {
 			f := newHost(t)
-			f.write("/etc/fstab", text, 0o644)
-			if text == "" {
-				f.write(node.VolumeIDPath, "another\n", 0o644)
-			}
+			f.write(file[0], file[1], 0o644)
 			before := f.tree()
 			var events []Event
 			r, _ := f.runner(&events)

@@ -2,7 +2,10 @@ package node
 
 import (
 	"errors"
+	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestCheckVolume(t *testing.T) {
@@ -30,6 +33,12 @@ func TestCheckVolume(t *testing.T) {
 			"etc/fstab":        "UUID=x /var/lib/archipelago ext4 defaults 0 2\n",
 			"proc/self/mounts": "/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /var/lib/archipelago ext4 rw 0 0\n",
 		}, ""},
+		"read-only": {map[string]string{id: "a-1\n", mark: "a-1", "proc/self/mounts": "/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /var/lib/archipelago ext4 ro,relatime,errors=remount-ro 0 0\n"},
+			"/var/lib/archipelago: its file system is read-only: the kernel makes it so after an error of the disk"},
+		"read-only, and mounted so by nobody": {map[string]string{"proc/self/mounts": "/dev/sda1 / ext4 rw,relatime,emergency_ro 0 0\n"},
+			"/var/lib/archipelago: its file system is read-only: the kernel makes it so after an error of the disk"},
+		"others are read-only": {map[string]string{
+			"proc/self/mounts": "/dev/sda1 / ext4 ro 0 0\n/dev/sdb1 /var/lib ext4 ro 0 0\n/dev/sdb1 /var/lib ext4 rw 0 0\n/dev/sdc1 /var/lib/archipelago-2 ext4 ro 0 0\n"}, ""},
 		"commented out in fstab": {map[string]string{"etc/fstab": "#UUID=x /var/lib/archipelago ext4\n"}, ""},
 	}
 	for name, tt := range tests {
@@ -40,5 +49,29 @@ func TestCheckVolume(t *testing.T) {
 				t.Errorf("\n got %v\nwant %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// A disk that the kernel has made read-only can be read as before: whoever only looks may go on.
+func TestReadOnlyVolume(t *testing.T) {
+	defer func() { statfs = unix.Statfs }()
+	l := machine(t, map[string]string{"var/x": ""})
+	there := l.Host("/var") // a new machine has no data directory yet
+	statfs = func(path string, st *unix.Statfs_t) error {
+		if path != there {
+			return unix.ENOENT
+		}
+		st.Flags = unix.ST_RDONLY | unix.ST_NOATIME
+		return nil
+	}
+	var ve *VolumeError
+	if err := CheckVolume(l); !errors.As(err, &ve) || !ve.ReadOnly || FindVolume(l) != nil {
+		t.Errorf("%v, and to who only looks %v", err, FindVolume(l))
+	}
+	statfs = func(path string, _ *unix.Statfs_t) error {
+		return &os.PathError{Op: "statfs", Path: path, Err: unix.EIO}
+	}
+	if err := CheckVolume(l); err != nil {
+		t.Errorf("a file system that cannot be asked is said to be read-only: %v", err)
 	}
 }

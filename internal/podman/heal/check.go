@@ -64,9 +64,9 @@ func (h *Healer) CheckStarts(ctx context.Context) Diagnosis {
 	return d
 }
 
-// findings are asked for from the ground up: without a runtime directory, a bus or space podman need not be asked.
+// findings are asked for from the ground up: without a runtime directory, a bus or a disk that takes writes podman need not be asked.
 func (l *look) findings(ctx context.Context) []Finding {
-	for _, ground := range []func() *Finding{l.runtimeDir, l.userBus, l.space} {
+	for _, ground := range []func() *Finding{l.runtimeDir, l.userBus, l.readOnly, l.space} {
 		if f := ground(); f != nil {
 			return []Finding{*f}
 		}
@@ -109,6 +109,13 @@ func (l *look) userBus() *Finding {
 		return &Finding{State: NoUserBus, Evidence: bus + ": " + cause(err), Source: bus}
 	}
 	return nil
+}
+
+func (l *look) readOnly() *Finding {
+	if !node.ReadOnly(l.Layout) {
+		return nil
+	}
+	return &Finding{State: ReadOnly, Evidence: "the file system of " + l.Layout.DataDir + " is read-only", Source: l.Layout.DataDir}
 }
 
 func (l *look) space() *Finding {

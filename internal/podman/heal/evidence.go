@@ -11,8 +11,9 @@ type sign struct {
 	text  *regexp.Regexp
 }
 
-// signs in the order in which they are asked: a full disk explains whatever else is said. The texts are in testdata, word for word.
+// signs in the order in which they are asked: a disk that cannot be written to explains whatever else is said. The texts are in testdata, word for word.
 var signs = []sign{
+	{ReadOnly, regexp.MustCompile(`[Rr]ead-only file system`)},
 	{DiskFull, regexp.MustCompile(`no space left on device|database or disk is full`)},
 	{BootID, regexp.MustCompile(`current system boot ID differs from cached boot ID`)},
 	{DBCorrupt, regexp.MustCompile(`file is not a database|database disk image is malformed`)},

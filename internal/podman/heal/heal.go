@@ -32,6 +32,7 @@ const (
 	SubUID         State = "subuid"
 	Namespace      State = "namespace"
 	DiskFull       State = "disk-full"
+	ReadOnly       State = "read-only"
 	Unknown        State = "unknown"
 )
 

@@ -57,7 +57,7 @@ func TestBootIDNamesItsDirectories(t *testing.T) {
 // Every state is in the order, and has a rung or is for a person; the numbers are those of the ladder.
 func TestEveryStateHasItsPlace(t *testing.T) {
 	want := map[State]int{OK: -1, Slow: 0, Hung: 0, NoRuntimeDir: 1, NoUserBus: 1, SocketDown: 2, StalePause: 3, LostTrack: 4, StaleDNS: 4, DBMissing: 4, DBCorrupt: 5,
-		NameInStorage: 6, BootID: 7, LocksExhausted: 8, LocksBroken: 8, DBConfig: -1, SubUID: -1, Namespace: -1, DiskFull: -1, Unknown: -1}
+		NameInStorage: 6, BootID: 7, LocksExhausted: 8, LocksBroken: 8, DBConfig: -1, SubUID: -1, Namespace: -1, DiskFull: -1, ReadOnly: -1, Unknown: -1}
 	for s, rung := range want {
 		if urgency(s) < 0 || firstRung(s) != rung {
 			t.Errorf("%s: place %d, rung %d, want rung %d", s, urgency(s), firstRung(s), rung)
@@ -565,6 +565,17 @@ func TestDamageThatOnlyAStartMeets(t *testing.T) {
 	if r := b.Climb(context.Background(), Safe); r.After != LocksBroken || r.Result != Refused || len(r.Rungs) != 2 || !strings.Contains(r.Rungs[1].Reason, "db (pid 100)") {
 		t.Errorf("%+v", r)
 	}
+}
+
+// A disk that takes no writes is told before podman is asked, and is a person's: nothing is climbed.
+func TestReadOnlyDisk(t *testing.T) {
+	b := newBench(t)
+	b.write("/proc/self/mounts", "/dev/sda1 / ext4 ro,relatime,errors=remount-ro 0 0\n")
+	d := b.wants(ReadOnly)
+	if d.FirstRung != -1 || d.Human == nil || !strings.Contains(fmt.Sprint(d.Human.Commands), "journalctl -k") || len(b.ran) > 0 {
+		t.Errorf("%+v, ran %q", d, b.ran)
+	}
+	b.untouched(b.Climb(context.Background(), Full))
 }
 
 // A throw-away container whose archy was killed is in nobody's way: it ends by itself, and that is waited for.

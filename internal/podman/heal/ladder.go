@@ -4,7 +4,7 @@ import "slices"
 
 // order of the states, the most urgent first: what stands below the others is repaired before them. A lock that cannot be had comes
 // before what podman has lost track of, because a restart without a lock would leave the app down.
-var order = []State{NoRuntimeDir, NoUserBus, DiskFull, DBCorrupt, BootID, StalePause, LocksBroken, LocksExhausted, DBConfig, SubUID, Namespace,
+var order = []State{NoRuntimeDir, NoUserBus, ReadOnly, DiskFull, DBCorrupt, BootID, StalePause, LocksBroken, LocksExhausted, DBConfig, SubUID, Namespace,
 	SocketDown, DBMissing, LostTrack, NameInStorage, StaleDNS, Hung, Unknown, Slow, OK}
 
 func urgency(s State) int { return slices.Index(order, s) }

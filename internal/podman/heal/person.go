@@ -108,6 +108,10 @@ func (h *Healer) human(d Diagnosis) *Human {
 	case DiskFull:
 		m.WillNot = "nothing is deleted that archy has not made, and no app is restarted because it cannot write"
 		m.Commands = []Command{{"sudo du -xh --max-depth=2 " + h.Layout.DataDir + " | sort -h | tail", "reads only"}, {"archy prune", "images that nothing needs are pulled again when they are wanted"}}
+	case ReadOnly:
+		m.WillNot = "a file system that the kernel has made read-only after an error of the disk is not mounted for writing: a failing disk could lose more"
+		m.Commands = []Command{{"sudo journalctl -k", "reads only"}, {"sudo systemctl reboot", "every app is down for the reboot, in which fsck checks the disk where fstab asks for it"},
+			{"sudo mount -o remount,rw $(findmnt -nT " + h.Layout.DataDir + " -o TARGET)", "on a disk that fails, what is written from then on"}}
 	default:
 		h.others(d, m)
 	}
