@@ -15,8 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"git.tx1138.com/lfg2025/archy/internal/durable"
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 )
 
@@ -115,7 +117,7 @@ func databasePlace(name string) string {
 func (r Restorer) swap(from, to string) ([]string, error) {
 	stamp := r.Now().UTC().Format(quarantineTime)
 	var said []string
-	for _, suffix := range []string{"-wal", "-shm", ""} {
+	for _, suffix := range heal.DatabaseParts {
 		kept := r.aside(to+suffix, stamp)
 		if done, err := r.rename(to+suffix, kept); err != nil {
 			return said, err
@@ -125,7 +127,7 @@ func (r Restorer) swap(from, to string) ([]string, error) {
 	}
 	m := quarantineName.FindStringSubmatch(from)
 	tail := strings.TrimPrefix(from, m[1])
-	for _, suffix := range []string{"-wal", "-shm", ""} {
+	for _, suffix := range heal.DatabaseParts {
 		if done, err := r.rename(m[1]+suffix+tail, to+suffix); err != nil {
 			return said, err
 		} else if done {
@@ -146,7 +148,7 @@ func (r Restorer) aside(path, stamp string) string {
 // rename never replaces anything; an absent file is fine.
 func (r Restorer) rename(from, to string) (done bool, err error) {
 	a, b := r.Layout.Host(from), r.Layout.Host(to)
-	err = unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_NOREPLACE)
+	err = failpoint.Write("rename "+from, func() error { return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_NOREPLACE) })
 	switch {
 	case errors.Is(err, unix.ENOENT) && !there(a):
 		return false, nil

@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -90,6 +91,81 @@ func TestSignalsGoToOwnChildren(t *testing.T) {
 	})
 	if found < 3 {
 		t.Errorf("only %d signals found: this test sees nothing", found)
+	}
+}
+
+// renames are the calls that put a file in its place or take it away.
+var renames = []string{"os.Rename", "os.Remove", "os.RemoveAll", "os.Link", "os.Symlink", "unix.Rename", "unix.Renameat", "unix.Renameat2",
+	"unix.Linkat", "unix.Symlinkat", "unix.Unlink", "unix.Unlinkat", "syscall.Rename", "syscall.Unlink"}
+
+// pointless are the functions in which such a call is no point, and why it need not be one.
+var pointless = map[string]string{
+	"internal/firstboot/disk.go leftover":          "a file that was never part of anything",
+	"internal/firstboot/disk.go writeAt":           "the new file before it has its name",
+	"internal/firstboot/tor.go applyTor":           "a copy that Tor was to check; the next one is written over it",
+	"internal/metrics/metrics.go Write":            "the new file before it has its name",
+	"internal/podman/writefile.go replaceFile":     "the new file before it has its name",
+	"internal/podman/writefile.go removeLeftovers": "files that were never part of anything",
+	"internal/reconcile/disk.go Context":           "a directory of archy's own below /tmp",
+	"internal/reconcile/disk.go Sweep":             "files that were never part of anything",
+	"internal/reconcile/disk_units.go TryUnit":     "a directory of archy's own below /tmp",
+	"internal/release/create.go cleanup":           "makes a release, on no node",
+	"internal/release/create.go partial":           "makes a release, on no node",
+	"internal/release/create.go publish":           "makes a release, on no node",
+	"internal/release/create.go removeManifest":    "makes a release, on no node",
+	"internal/release/extract.go extract":          "the directory before it has its name",
+	"internal/release/files.go writeNew":           "makes a release, on no node",
+	"internal/release/keygen.go generate":          "makes a release, on no node",
+	"internal/secrets/write.go place":              "the new file before it has its name",
+	"internal/secrets/write.go removeTemps":        "files that were never part of anything",
+	"internal/secrets/write.go writeTemp":          "the new file before it has its name",
+	"internal/secrets/write.go create":             "the point is in place, which calls it",
+	"internal/secrets/write.go replace":            "the point is in place, which calls it",
+	"internal/state/full.go GiveUpReserve":         "empty space; it is there to be given up when nothing else can be written",
+	"internal/state/full.go setAside":              "empty space",
+	"internal/update/disk.go Install":              "the new file before it has its name",
+}
+
+// TestEveryRenameIsAPoint: a file that matters gets its name, or loses it, only where a test can break archy off.
+func TestEveryRenameIsAPoint(t *testing.T) {
+	points, used := 0, map[string]bool{}
+	eachSource(t, func(file string, tree *ast.File) {
+		for _, d := range tree.Decls {
+			where := file
+			if f, ok := d.(*ast.FuncDecl); ok {
+				where += " " + f.Name.Name
+			}
+			var look func(n ast.Node, point bool)
+			look = func(n ast.Node, point bool) {
+				ast.Inspect(n, func(n ast.Node) bool {
+					if call, ok := n.(*ast.CallExpr); ok && selector(call.Fun) == "failpoint.Write" {
+						for _, arg := range call.Args {
+							look(arg, true)
+						}
+						return false
+					}
+					switch name := selector(n); {
+					case !slices.Contains(renames, name):
+					case point:
+						points++
+					case pointless[where] == "":
+						t.Errorf("%s calls %s outside of failpoint.Write: make it a point, or say here why it is none", where, name)
+					default:
+						used[where] = true
+					}
+					return true
+				})
+			}
+			look(d, false)
+		}
+	})
+	for where := range pointless {
+		if !used[where] {
+			t.Errorf("%s is on the list and has no such call", where)
+		}
+	}
+	if points < 10 {
+		t.Errorf("only %d points found: this test sees nothing", points)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
@@ -81,7 +82,7 @@ func (h *Host) nameVolume() error {
 			return err
 		}
 	}
-	return os.Remove(h.Layout.Host(drawn))
+	return failpoint.Write("remove "+drawn, func() error { return os.Remove(h.Layout.Host(drawn)) })
 }
 
 var firstNumber = regexp.MustCompile(`\d+`)

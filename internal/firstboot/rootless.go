@@ -168,10 +168,14 @@ func (h *Host) makeLink(name, target string, replace bool) error {
 	}
 	defer dir.Close()
 	if replace {
-		if err := unix.Unlinkat(int(dir.Fd()), base, 0); err != nil {
-			if err := unix.Unlinkat(int(dir.Fd()), base, unix.AT_REMOVEDIR); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+		err := failpoint.Write("unlink "+name, func() error {
+			if unix.Unlinkat(int(dir.Fd()), base, 0) == nil {
+				return nil
 			}
+			return unix.Unlinkat(int(dir.Fd()), base, unix.AT_REMOVEDIR)
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	if err := failpoint.Write("link "+name, func() error { return unix.Symlinkat(target, int(dir.Fd()), base) }); err != nil {

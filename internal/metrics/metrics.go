@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 )
@@ -185,7 +186,7 @@ func (p Pass) Write(path string) error {
 		err = os.Chmod(temp, 0o644)
 	}
 	if err == nil {
-		err = os.Rename(temp, path)
+		err = failpoint.Write("replace "+path, func() error { return os.Rename(temp, path) })
 	}
 	if err != nil {
 		_ = os.Remove(temp)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/quadlet"
@@ -223,7 +224,7 @@ func (p Pruner) remove(ctx context.Context, l Litter, op Operation) error {
 	case Stop:
 		return p.Units.Stop(ctx, op.Object, longestGrace*time.Second+2*stopMargin)
 	case RemoveUnit:
-		return os.Remove(p.Layout.Host(path.Join(p.Layout.UnitDir(), op.Object)))
+		return p.removeFile(path.Join(p.Layout.UnitDir(), op.Object))
 	case RemoveSecret:
 		return p.Engine.RemoveSecret(ctx, op.Object)
 	case RemoveNetwork:
@@ -257,12 +258,16 @@ func (p Pruner) oldContainer(ctx context.Context, op Operation) error {
 	return p.State.WriteRecord(r)
 }
 
+func (p Pruner) removeFile(file string) error {
+	return failpoint.Write("remove "+file, func() error { return os.Remove(p.Layout.Host(file)) })
+}
+
 // network takes the bridge and archy's unit of it away.
 func (p Pruner) network(ctx context.Context, name string) error {
 	unit := path.Join(p.Layout.UnitDir(), name+".network")
 	text, err := os.ReadFile(p.Layout.Host(unit))
 	if err == nil && strings.HasPrefix(string(text), quadlet.NetworkHeader+"\n") {
-		if err := os.Remove(p.Layout.Host(unit)); err != nil {
+		if err := p.removeFile(unit); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"git.tx1138.com/lfg2025/archy/internal/durable"
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // Extract unpacks an archive into dir, which must not be there yet. The archive is checked as a whole before the first
@@ -84,7 +85,7 @@ func land(temp, dir string) error {
 	if err := unix.Syncfs(int(d.Fd())); err != nil {
 		return fmt.Errorf("%s: sync: %w", temp, err)
 	}
-	if err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, dir, unix.RENAME_NOREPLACE); err != nil {
+	if err := failpoint.Write("place "+dir, func() error { return unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, dir, unix.RENAME_NOREPLACE) }); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	return durable.SyncDir(filepath.Dir(filepath.Clean(dir)))

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 )
 
 // Generate makes the secret if it is missing or empty, and returns its value either way; created says which. An
@@ -88,7 +90,7 @@ func (s *Store) removeEmpty(name string) error {
 	if err != nil || strings.Trim(string(raw), "\r\n") != "" {
 		return err
 	}
-	if err := os.Remove(s.Path(name)); err != nil {
+	if err := failpoint.Write("remove "+s.Path(name), func() error { return os.Remove(s.Path(name)) }); err != nil {
 		return fmt.Errorf("removing the empty %s: %w", s.Path(name), err)
 	}
 	return nil

@@ -85,7 +85,7 @@ func (s *Store) finishRotation(name string) error {
 	case err == nil && hashMatches(New(string(hash)), plain):
 		err = failpoint.Write("place "+s.Path(name), func() error { return os.Rename(s.Path(staged), s.Path(name)) })
 	default:
-		err = os.Remove(s.Path(staged))
+		err = failpoint.Write("remove "+s.Path(staged), func() error { return os.Remove(s.Path(staged)) })
 	}
 	if err != nil {
 		return fmt.Errorf("finishing the rotation of %s: %w", name, err)

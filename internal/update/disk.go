@@ -64,7 +64,7 @@ func (d NodeDisk) Rename(from, to string) error {
 		if _, there := os.Lstat(b); !errors.Is(there, fs.ErrNotExist) {
 			return bare(to, fs.ErrExist)
 		}
-		err = unix.Rename(a, b)
+		err = failpoint.Write("rename "+from, func() error { return unix.Rename(a, b) })
 	}
 	if err != nil {
 		return bare("rename "+from+" to "+filepath.Base(to), err)

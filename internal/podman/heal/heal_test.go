@@ -578,6 +578,101 @@ func TestReadOnlyDisk(t *testing.T) {
 	b.untouched(b.Climb(context.Background(), Full))
 }
 
+// TestKilledBetweenTheRenames: the parts of a database go aside one after the other. A heal that was killed after any of them is completed by the next: one
+// set, and no part of it where podman makes a new database.
+func TestKilledBetweenTheRenames(t *testing.T) {
+	whole := func(t *testing.T) *bench {
+		b := newBench(t)
+		for _, end := range DatabaseParts {
+			b.write(b.databases()[0]+end, "old "+end)
+			when := b.clock.Add(-time.Hour)
+			if err := os.Chtimes(b.host(b.databases()[0]+end), when, when); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.MoveOver = func(context.Context) error {
+			b.write(b.databases()[0], sqliteMagic)
+			return nil
+		}
+		return b
+	}
+	order := whole(t).Climb(context.Background(), Safe).Renamed
+	if len(order) != 4 || filepath.Base(order[3].From) != "db.sql" {
+		t.Fatalf("%v", order)
+	}
+	for killed := range order {
+		b := whole(t)
+		for _, r := range order[:killed] {
+			b.write(r.To, "")
+			if err := os.Rename(b.host(r.From), b.host(r.To)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if killed > 0 {
+			b.clock = b.clock.Add(time.Minute)
+		}
+		if r := b.Climb(context.Background(), Safe); r.Result != Healed || len(r.Renamed) != 4-killed {
+			t.Errorf("killed after %d: %+v", killed, r)
+		}
+		for i, end := range DatabaseParts {
+			if text, _ := os.ReadFile(b.host(order[i].To)); string(text) != "old "+end {
+				t.Errorf("killed after %d: %s holds %q", killed, order[i].To, text)
+			}
+			if _, err := os.Stat(b.host(b.databases()[0] + end)); end != "" && err == nil {
+				t.Errorf("killed after %d: %s is beside the new database", killed, end)
+			}
+		}
+	}
+}
+
+// What podman has written since is another set: an old log beside it would be played into it one day.
+func TestAHalfMovedSetAndANewerDatabase(t *testing.T) {
+	for name, newer := range map[string]string{"the database was written since": "", "there is another log": "-wal"} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			file := b.databases()[0]
+			b.write(b.Layout.State("quarantine/db.sql-wal.20260102T030000Z"), "old wal")
+			b.write(file, strings.Repeat("\x00", 4096))
+			b.write(file+newer, strings.Repeat("\x00", 4096))
+			times := map[string]time.Time{file: b.clock.Add(-time.Hour), file + newer: b.clock.Add(-time.Second)}
+			for path, at := range times {
+				if err := os.Chtimes(b.host(path), at, at); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.MoveOver = func(context.Context) error {
+				b.write(file, sqliteMagic)
+				return nil
+			}
+			r := b.Climb(context.Background(), Safe)
+			if r.Result != Healed || r.Renamed[len(r.Renamed)-1].To != b.Layout.State("quarantine/db.sql.20260102T030405Z") {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// TestKilledBetweenTheDirectories: podman's message names both as long as the second is there, with its mark of the boot.
+func TestKilledBetweenTheDirectories(t *testing.T) {
+	for _, made := range []bool{false, true} {
+		b := newBench(t)
+		b.bootID()
+		run := b.Layout.RuntimeDir + "/containers"
+		if err := os.Rename(b.host(run), b.host(run+".archy-20260102T030400Z")); err != nil {
+			t.Fatal(err)
+		}
+		want := 1
+		if made { // podman has made it anew
+			b.write(run+"/x", "")
+			want = 2
+		}
+		r := b.Climb(context.Background(), Safe)
+		if len(r.Renamed) != want || r.Renamed[want-1].To != b.Layout.RuntimeDir+"/libpod/tmp.archy-20260102T030405Z" {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 // A throw-away container whose archy was killed is in nobody's way: it ends by itself, and that is waited for.
 func TestAProbeThatWasLeft(t *testing.T) {
 	b := newBench(t)

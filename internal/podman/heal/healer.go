@@ -92,8 +92,11 @@ type Healer struct {
 	Now func() time.Time
 }
 
-// stamp is the time in the name of what is put aside.
-func (h *Healer) stamp() string { return h.Now().UTC().Format("20060102T150405Z") }
+// stampForm is the form of the time in the name of what is put aside.
+const stampForm = "20060102T150405Z"
+
+// stamp is the time of what is put aside now.
+func (h *Healer) stamp() string { return h.Now().UTC().Format(stampForm) }
 
 func (h *Healer) say(format string, args ...any) {
 	if h.Say != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
 
@@ -143,7 +144,7 @@ func (h *Healer) replaceNames(file, text string) error {
 			return err
 		}
 	}
-	return os.Rename(temp, h.host(file))
+	return failpoint.Write("replace "+file, func() error { return os.Rename(temp, h.host(file)) })
 }
 
 // rereadNames tells the name server, and nobody else who may have its old pid by now.

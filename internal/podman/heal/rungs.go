@@ -1,6 +1,7 @@
 package heal
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/durable"
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
@@ -164,8 +166,12 @@ func (c *climb) aside(from, to string) error {
 	if _, err := os.Lstat(c.host(to)); err == nil {
 		return fmt.Errorf("%s is there already", to)
 	}
-	if err := os.Rename(c.host(from), c.host(to)); err != nil {
-		return fmt.Errorf("put %s aside: %w", from, errors.Unwrap(err))
+	if err := failpoint.Write("put aside "+from, func() error { return os.Rename(c.host(from), c.host(to)) }); err != nil {
+		var le *os.LinkError
+		if errors.As(err, &le) {
+			err = le.Err
+		}
+		return fmt.Errorf("put %s aside: %w", from, err)
 	}
 	c.r.Renamed = append(c.r.Renamed, Renamed{from, to})
 	return durable.SyncDir(filepath.Dir(c.host(to)))
@@ -184,6 +190,10 @@ func (c *climb) moveOver(ctx context.Context) error {
 	}
 	return c.DropStale(ctx)
 }
+
+// DatabaseParts are the ends of the names of a database's files, in the order in which they are moved. The database comes last: killed before
+// that, podman is as broken as it was, and no new database meets the parts of the old one.
+var DatabaseParts = []string{"-journal", "-wal", "-shm", ""}
 
 // mayPutDatabaseAside: there is room, and the database can be read.
 func (c *climb) mayPutDatabaseAside() error {
@@ -211,8 +221,8 @@ func (c *climb) databaseAside(ctx context.Context) error {
 	if err := c.run(ctx, quick, "systemctl", "--user", "stop", "podman.service"); err != nil {
 		return err
 	}
-	stamp := c.stamp()
-	for _, end := range []string{"-wal", "-shm", ""} { // the database last: killed before that, podman is as broken as it was
+	stamp := cmp.Or(c.halfMoved(dir, file), c.stamp())
+	for _, end := range DatabaseParts {
 		if _, err := os.Lstat(c.host(file + end)); err != nil && end != "" {
 			continue
 		}
@@ -221,6 +231,32 @@ func (c *climb) databaseAside(ctx context.Context) error {
 		}
 	}
 	return durable.SyncDir(filepath.Dir(c.host(file)))
+}
+
+// halfMoved is the time in the names of a set that an earlier heal was killed over: parts of the database are aside, and what is still in its
+// place was not written since. What is put back together one day must belong together.
+func (c *climb) halfMoved(dir, file string) string {
+	stamp, base := "", filepath.Base(file)
+	list, _ := os.ReadDir(c.host(dir))
+	for _, e := range list {
+		for _, end := range DatabaseParts {
+			if at, ok := strings.CutPrefix(e.Name(), base+end+"."); ok {
+				stamp = max(stamp, at)
+			}
+		}
+	}
+	at, err := time.Parse(stampForm, stamp)
+	if err != nil {
+		return ""
+	}
+	for _, end := range DatabaseParts {
+		info, err := os.Lstat(c.host(file + end))
+		_, taken := os.Lstat(c.host(filepath.Join(dir, base+end+"."+stamp)))
+		if err == nil && (taken == nil || info.ModTime().After(at)) {
+			return ""
+		}
+	}
+	return stamp
 }
 
 func (c *climb) database() string {
