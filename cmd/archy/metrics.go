@@ -19,7 +19,7 @@ func (e *env) writeMetrics(file string, began time.Time, result *reconcile.Resul
 	if file == "" {
 		return
 	}
-	p := metrics.Pass{Version: version, At: began, Duration: time.Since(began), Result: result, Goroutines: runtime.NumGoroutine()}
+	p := metrics.Pass{Version: version, At: began, Duration: time.Since(began), Result: result, Asked: result != nil || podmanAsked(err), Goroutines: runtime.NumGoroutine()}
 	switch {
 	case result != nil:
 		p.ExitCode = result.ExitCode

@@ -25,6 +25,8 @@ type Pass struct {
 	ExitCode int
 	// Result is nil when the pass could not look.
 	Result *reconcile.Result
+	// Asked tells that podman was asked, with or without an answer. A pass that met another run's lock has not.
+	Asked bool
 	// DiskFree and DiskSize are of the data directory, in bytes; 0 is not known.
 	DiskFree, DiskSize int64
 	// Goroutines are those of the process that made the pass; 0 is not known. In a watch they must not grow.
@@ -71,7 +73,9 @@ func (p Pass) Text() string {
 		one("archy_pass_time_seconds", "When the last pass began, as a Unix time.", seconds(p.At)),
 		one("archy_pass_duration_seconds", "How long the last pass took.", p.Duration.Seconds()),
 		one("archy_pass_exit_code", "The exit code of the last pass: 0 as desired, 1 nothing could be done, 3 some apps failed, 5 locked, 6 a person must decide.", float64(p.ExitCode)),
-		one("archy_podman_up", "1 when podman could be asked.", number(p.Result != nil && p.Result.Podman.Reachable)),
+	}
+	if p.Asked {
+		list = append(list, one("archy_podman_up", "1 when podman answered the last pass.", number(p.Result != nil && p.Result.Podman.Reachable)))
 	}
 	if p.DiskSize > 0 {
 		list = append(list, one("archy_data_free_bytes", "Free space of the data directory.", float64(p.DiskFree)),

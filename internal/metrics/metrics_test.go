@@ -23,7 +23,7 @@ func pass() Pass {
 				Running: true, Health: podman.HealthHealthy, Since: noon},
 			{App: "web", Desired: reconcile.WantStopped, Class: reconcile.ClassWaiting, State: "starting", Running: true, Health: podman.HealthStarting, Stage: "needs wallet"},
 		}}
-	return Pass{Version: `0.1"\x`, At: noon, Duration: 1500 * time.Millisecond, ExitCode: 3, Result: r, DiskFree: 5 << 30, DiskSize: 100 << 30, Goroutines: 12,
+	return Pass{Version: `0.1"\x`, At: noon, Duration: 1500 * time.Millisecond, ExitCode: 3, Result: r, Asked: true, DiskFree: 5 << 30, DiskSize: 100 << 30, Goroutines: 12,
 		Certificates: map[string]time.Time{"/d/lnd/tls.cert": noon.Add(time.Hour)}}
 }
 
@@ -49,8 +49,16 @@ func TestText(t *testing.T) {
 
 // A pass that could not look says so, and says nothing about apps that it has not seen.
 func TestAPassThatCouldNotLook(t *testing.T) {
-	text := Pass{Version: "1", At: noon, ExitCode: 1}.Text()
+	text := Pass{Version: "1", At: noon, ExitCode: 1, Asked: true}.Text()
 	if !strings.Contains(text, "archy_podman_up 0\n") || !strings.Contains(text, "archy_pass_exit_code 1\n") || strings.Contains(text, "archy_app") {
+		t.Error(text)
+	}
+}
+
+// A pass that met a lock has not asked podman: a long first boot does not mean that podman is down.
+func TestAPassThatMetALock(t *testing.T) {
+	text := Pass{Version: "1", At: noon, ExitCode: 5}.Text()
+	if strings.Contains(text, "archy_podman") || !strings.Contains(text, "archy_pass_exit_code 5\n") {
 		t.Error(text)
 	}
 }
