@@ -218,66 +218,86 @@ func TestTheEnd(t *testing.T) {
 	})
 }
 
-// A pass with progress keeps the watchdog quiet however long it takes; one that hangs does not.
+// A pass with progress keeps the watchdog quiet however long it takes; one that hangs goes silent as soon as what is under way is beyond its limit. It is
+// told over a real socket, three times a minute and once at the end of the pass.
 func TestWatchdog(t *testing.T) {
 	for name, c := range map[string]struct {
 		during func(b *Beat)
-		pings  bool
+		pings  int
 	}{
 		"a pull of an hour": {func(b *Beat) {
 			for range 60 {
 				b.Allow(1, 2*time.Minute)
 				time.Sleep(time.Minute)
 			}
-		}, true},
-		"a long stop":   {func(b *Beat) { b.Allow(1, 30*time.Minute); time.Sleep(20 * time.Minute) }, true},
-		"a hung pass":   {func(*Beat) { time.Sleep(time.Hour) }, false},
-		"a hung stop":   {func(b *Beat) { b.Allow(1, 10*time.Minute); time.Sleep(time.Hour) }, false},
-		"after the end": {func(b *Beat) { b.Allow(1, time.Hour); b.Allow(1, 0); time.Sleep(time.Hour) }, false},
+		}, 181},
+		"a long stop":   {func(b *Beat) { b.Allow(1, 30*time.Minute); time.Sleep(20 * time.Minute) }, 61},
+		"a hung pass":   {func(*Beat) { time.Sleep(time.Hour) }, 9},
+		"a hung stop":   {func(b *Beat) { b.Allow(1, 10*time.Minute); time.Sleep(time.Hour) }, 30},
+		"after the end": {func(b *Beat) { b.Allow(1, time.Hour); b.Allow(1, 0); time.Sleep(time.Hour) }, 9},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := &Beat{allowed: map[int]time.Time{}, every: 20 * time.Second}
+			conn := listen(t)
+			t.Setenv("WATCHDOG_USEC", "60000000")
+			heard := make(chan int)
+			go func() { heard <- pings(conn) }()
+			synctest.Test(t, func(*testing.T) {
+				b := NewBeat()
+				defer b.Stop()
 				b.Begin("test")
 				done := make(chan struct{})
-				go func() { c.during(b); close(done) }()
-				silent := false
-				for {
-					select {
-					case <-done:
-						if silent == c.pings {
-							t.Errorf("silent: %v", silent)
-						}
-						return
-					case <-time.After(20 * time.Second):
-						select {
-						case <-done:
-						default:
-							silent = silent || !b.progressing()
-						}
-					}
-				}
+				go func() {
+					c.during(b)
+					time.Sleep(time.Millisecond) // not at the moment of a tick
+					close(done)
+				}()
+				b.Until(done)
+				b.Tell("STOPPING=1")
 			})
+			if got := <-heard; got != c.pings {
+				t.Errorf("%d pings, want %d", got, c.pings)
+			}
 		})
 	}
 }
 
-// What systemd is told, over a real socket.
-func TestNotify(t *testing.T) {
+// listen is where systemd would be told.
+func listen(t *testing.T) *net.UnixConn {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "notify")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
 	socket := filepath.Join(dir, "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { conn.Close(); os.RemoveAll(dir) })
 	t.Setenv("NOTIFY_SOCKET", socket)
-	t.Setenv("WATCHDOG_USEC", "30000000")
 	t.Setenv("WATCHDOG_PID", fmt.Sprint(os.Getpid()))
+	return conn
+}
+
+// pings counts what the watchdog hears up to the end.
+func pings(conn *net.UnixConn) (n int) {
+	buf := make([]byte, 200)
+	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	for {
+		got, err := conn.Read(buf)
+		switch {
+		case err != nil || string(buf[:got]) == "STOPPING=1":
+			return n
+		case string(buf[:got]) == "WATCHDOG=1":
+			n++
+		}
+	}
+}
+
+// What systemd is told, over a real socket.
+func TestNotify(t *testing.T) {
+	conn := listen(t)
+	t.Setenv("WATCHDOG_USEC", "30000000")
 	b := NewBeat()
 	defer b.Stop()
 	if b.every != 10*time.Second || os.Getenv("NOTIFY_SOCKET")+os.Getenv("WATCHDOG_USEC") != "" {
