@@ -191,6 +191,20 @@ var ailments = []ailment{
 	{"another podman", "D_VERSION", func(f *fake) { f.says["podman --version"] = "podman version 4.3.1\n" }, Warning, "version 4.3.1", "apt policy podman", false},
 	{"no podman", "D_VERSION", func(f *fake) { f.fails["podman --version"] = errors.New("not found") }, Error, "cannot be started", "sudo apt install podman", false},
 	{"a podman that says nothing", "D_VERSION", func(f *fake) { f.fails["podman --version"] = &command.LimitError{Limit: time.Second} }, Warning, "within 1s", "podman --version", false},
+	{"another archy where the units look", "D_VERSION", func(f *fake) { f.says["/usr/local/bin/archy version"] = `{"version":"old"}` }, Warning, "it is version old, and this archy is test", "sudo install", false},
+	{"an archy that does not start", "D_VERSION", func(f *fake) { f.fails["/usr/local/bin/archy version"] = errors.New("exec format error") }, Warning, "exec format error", "archy version", false},
+	{"a watch of before the update", "D_VERSION", func(f *fake) {
+		f.write(f.Layout.State("reconcile-last.json"), `{"schema":1,"version":"old"}`, 0o600)
+	}, Warning, "made by archy old", "restart archy-reconcile", false},
+	{"a release that was half applied", "D_VERSION", func(f *fake) {
+		f.write("/opt/archipelago/version", "1.4.1\n", 0o644)
+		f.last = &update.Marker{State: update.Committed, OldVersion: "1.4.1", NewVersion: "1.5.0", VersionFile: "/opt/archipelago/version", VersionBefore: "1.4.1"}
+	}, Warning, "says 1.4.1, the last update left 1.5.0", "archy update status", false},
+	{"new pages and the old program", "D_VERSION", func(f *fake) {
+		f.write("/usr/local/bin/archipelago", "the old one", 0o755)
+		f.write("/usr/local/bin/archipelago.bak", "the old one", 0o755)
+		f.last = &update.Marker{State: update.Committed, NewVersion: "1.5.0", Binary: "/usr/local/bin/archipelago", BinaryBackup: "/usr/local/bin/archipelago.bak"}
+	}, Warning, "still the program of before the update to 1.5.0", "archy update status", false},
 	{"a missing program", "D_VERSION", func(f *fake) { f.remove("/usr/bin/pasta") }, Error, "not there", "sudo apt install podman", false},
 	{"something in quarantine", "D_QUARANTINE", func(f *fake) {
 		f.write(f.Layout.State("quarantine/db.sql."+now.Add(-50*time.Hour).UTC().Format(quarantineTime)), "x", 0o600)

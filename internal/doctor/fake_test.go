@@ -148,6 +148,7 @@ func (f *fake) machine(owner firstboot.Owner) {
 	}
 	f.says["timedatectl"] = "NTP=yes\nNTPSynchronized=yes\n"
 	f.says["podman --version"] = "podman version 5.4.2\n"
+	f.says["/usr/local/bin/archy version"] = `{"schema":1,"version":"test"}`
 	f.says["ufw status"] = "Status: active\n"
 	rules := "Added user rules (see 'ufw status' for running firewall):\n"
 	for _, r := range firstboot.BaseRules(f.Config) {

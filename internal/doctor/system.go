@@ -3,6 +3,7 @@ package doctor
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -210,8 +211,61 @@ func versions(ctx context.Context, n *Node) []Finding {
 	if missing := missingTools(n); len(missing) > 0 {
 		list = append(list, failure(strings.Join(missing, ", "), "podman needs it, and it is not there").by("%s", installPodman))
 	}
-	if n.exists(node.VolumeIDPath) && n.firstBootDone() && !n.exists("/usr/local/bin/archy") && !n.exists("/usr/bin/archy") {
+	if n.exists(node.VolumeIDPath) && n.firstBootDone() && !slices.ContainsFunc(archyPaths, n.exists) {
 		list = append(list, warning("/usr/local/bin/archy", "archy is not installed: the units of this node start nothing").by("sudo archy iso install --root /"))
+	}
+	return append(append(list, archyVersions(ctx, n)...), releaseVersion(n)...)
+}
+
+// archyPaths are where an installation and the package put archy.
+var archyPaths = []string{"/usr/local/bin/archy", "/usr/bin/archy"}
+
+// archyVersions compares this archy with those that the units and people start, and with the one that makes the passes: a watch goes on with the
+// program that it was started with.
+func archyVersions(ctx context.Context, n *Node) (list []Finding) {
+	for _, path := range archyPaths {
+		if !n.exists(path) {
+			continue
+		}
+		var is struct {
+			Version string `json:"version"`
+		}
+		text, err := n.run(ctx, path, "version", "--json")
+		if errors.Is(err, errElsewhere) {
+			return nil
+		}
+		if err == nil {
+			err = json.Unmarshal([]byte(text), &is)
+		}
+		switch {
+		case err != nil:
+			list = append(list, warning(path, "it does not say its version: %v", err).by("%s version", path))
+		case is.Version != n.Version:
+			list = append(list, warning(path, "it is version %s, and this archy is %s", is.Version, n.Version).by("sudo install -m 0755 ARCHY %s, with the newer of the two", path))
+		}
+	}
+	var last struct {
+		Version string `json:"version"`
+	}
+	if found, err := n.State.ReadLast("reconcile", &last); err == nil && found && last.Version != "" && last.Version != n.Version {
+		list = append(list, warning("", "the last pass was made by archy %s, and this is %s", last.Version, n.Version).by("sudo systemctl restart archy-reconcile.service"))
+	}
+	return list
+}
+
+// releaseVersion compares what is in place with what the last update left, unless one is under way.
+func releaseVersion(n *Node) (list []Finding) {
+	if n.Updates == nil {
+		return nil
+	}
+	pending, err1 := n.Updates.Pending()
+	last, err2 := n.Updates.Last()
+	if err1 != nil || err2 != nil || pending != nil || last == nil {
+		return nil // D_UPDATE tells
+	}
+	for _, text := range last.Differs(n.Layout) {
+		where := fmt.Sprintf("update %s -> %s", last.OldVersion, last.NewVersion)
+		list = append(list, warning(where, "%s: it is half applied, or something else has replaced it since", text).by("archy update status; then update again"))
 	}
 	return list
 }

@@ -1,7 +1,12 @@
 package update
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -51,4 +56,49 @@ func readVersion(l node.Layout, path string) (string, error) {
 	}
 	data, err := os.ReadFile(real)
 	return strings.TrimSpace(string(data)), bare(path, err)
+}
+
+// Differs names what on the node is not as a decided update left it. What cannot be read by who asks is not compared.
+func (m *Marker) Differs(l node.Layout) (list []string) {
+	version := map[State]string{Committed: m.NewVersion, RolledBack: m.VersionBefore}[m.State]
+	if version == "" {
+		return nil
+	}
+	if m.VersionFile != "" {
+		switch has, err := readVersion(l, m.VersionFile); {
+		case errors.Is(err, fs.ErrPermission):
+		case err != nil:
+			list = append(list, err.Error())
+		case has != version:
+			list = append(list, fmt.Sprintf("%s says %s, the last update left %s", m.VersionFile, has, version))
+		}
+	}
+	if m.State == Committed && sameFile(l.Host(m.Binary), l.Host(m.BinaryBackup)) {
+		list = append(list, fmt.Sprintf("%s is still the program of before the update to %s", m.Binary, version))
+	}
+	return list
+}
+
+// sameFile tells that two files are there and have the same bytes.
+func sameFile(a, b string) bool {
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	if err1 != nil || err2 != nil || x.Size() != y.Size() {
+		return false
+	}
+	return bytes.Equal(digest(a, []byte("a")), digest(b, []byte("b")))
+}
+
+// digest is that of a file, or otherwise where it cannot be read.
+func digest(path string, otherwise []byte) []byte {
+	f, err := os.Open(path)
+	if err != nil {
+		return otherwise
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return otherwise
+	}
+	return h.Sum(nil)
 }
