@@ -102,7 +102,8 @@ var ailments = []ailment{
 	}, Error, "mismatch", "do this", true},
 	{"a record that is cut short", "D_STATE", func(f *fake) { f.write(f.Layout.State("apps/lnd.json"), `{"schema":1,"app":"ln`, 0o600) }, Error, "not a whole JSON document", "sudo mv", false},
 	{"a record of a newer archy", "D_STATE", func(f *fake) { f.write(f.Layout.State("apps/lnd.json"), `{"schema":9}`, 0o600) }, Error, "newer archy (schema 9", "install that archy again", false},
-	{"a last result that is cut short", "D_STATE", func(f *fake) { f.write(f.Layout.State("reconcile-last.json"), `{`, 0o600) }, Error, "reconcile-last.json", "sudo mv", false},
+	{"a last result that is cut short", "D_STATE", func(f *fake) { f.write(f.Layout.State("reconcile-last.json"), `{`, 0o600) }, Info, "the next pass writes it anew", "archy reconcile", false},
+	{"a last result of a newer archy", "D_STATE", func(f *fake) { f.write(f.Layout.State("follow-last.json"), `{"schema":9}`, 0o600) }, Info, "the next pass writes it anew", "archy reconcile", false},
 	{"an owner's list that does not read", "D_STATE", func(f *fake) { f.write(f.Layout.UserStopped(), `[`, 0o644) }, Error, "user-stopped.json", "sudo mv", false},
 	{"a broken manifest", "D_MANIFEST", func(f *fake) {
 		f.Findings = []manifest.Finding{{File: "x/manifest.yml", Severity: manifest.Error, Message: "bad"}}

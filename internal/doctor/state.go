@@ -28,10 +28,24 @@ func stateFiles(_ context.Context, n *Node) []Finding {
 	for _, p := range n.State.ReadAll().Problems {
 		list = append(list, stateFinding(p.Path, p.Err))
 	}
-	for _, name := range []string{"images", "first-boot", "reconcile-last", "heal"} {
+	for _, name := range []string{"images", "first-boot", "heal"} {
 		path := n.Layout.State(name + ".json")
 		if err := wholeDocument(n.Layout.Host(path)); err != nil {
 			list = append(list, stateFinding(path, err))
+		}
+	}
+	return append(list, lastResults(n)...)
+}
+
+// lastResults are what the next run writes anew, whatever is there: nothing depends on them. After a power cut one may be cut short.
+func lastResults(n *Node) (list []Finding) {
+	for _, name := range []string{"reconcile-last", "follow-last"} {
+		path := n.Layout.State(name + ".json")
+		switch err := wholeDocument(n.Layout.Host(path)); {
+		case errors.Is(err, fs.ErrPermission):
+			list = append(list, stateFinding(path, err))
+		case err != nil:
+			list = append(list, info(path, "%v; it is no loss, the next pass writes it anew", err).by("archy reconcile"))
 		}
 	}
 	return list

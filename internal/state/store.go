@@ -237,7 +237,8 @@ func (s *Store) replaceable(path string, readErr error) error {
 	return readErr
 }
 
-// WriteLast keeps the last result of a kind of run ("reconcile", "update") in state/<kind>-last.json.
+// WriteLast keeps the last result of a kind of run ("reconcile", "update") in state/<kind>-last.json, in the place of whatever is there: nothing
+// depends on the result before.
 func (s *Store) WriteLast(kind string, result any) error {
 	return s.writeJSON(s.layout.State(kind+"-last.json"), result)
 }
