@@ -411,6 +411,7 @@ func rowsLegacy() []rowCase {
 		a.MigrationFault = &Fault{Code: "secret", Text: "PASSWORD of the container differs from its secret file"}
 	}
 	conf := derivedFile("bitcoin.conf", "rpcauth does not verify against its secret")
+	outOfMemory := func(a *App) { a.Inspect = &podman.Inspect{State: podman.InspectState{OOMKilled: true}} }
 	return []rowCase{
 		{name: "1/running, adopted", app: legacy(), want: &verdict{"1", NoOp, ClassOK, "ready", "adopted"}},
 		{name: "2/running, adopted", app: all(old, health("starting")), want: &verdict{"2", Waiting, ClassWaiting, "starting", ""}},
@@ -419,6 +420,8 @@ func rowsLegacy() []rowCase {
 		{name: "5/running, adopted", app: all(old, func(a *App) { a.Dead = true }), want: &verdict{"5", Started, ClassOK, "dead", ""}, plan: scope("podman says running, its process is gone")},
 		{name: "6/running, adopted", app: all(old, exited(0)), want: &verdict{"6", Started, ClassOK, "exited", "exited 0"}, plan: scope("exited 0")},
 		{name: "7/running, adopted", app: all(old, exited(137)), want: &verdict{"7", Started, ClassOK, "exited", "killed (137)"}, plan: scope("killed (137)")},
+		{name: "7/running, adopted, out of memory", app: all(old, exited(137), outOfMemory), want: &verdict{"7", Started, ClassOK, "exited", "killed, out of memory"}, plan: scope("killed, out of memory")},
+		{name: "6/running, adopted, a process of it was killed for memory", app: all(old, exited(0), outOfMemory), want: &verdict{"6", Started, ClassOK, "exited", "exited 0"}, plan: scope("exited 0")},
 		{name: "7/running, adopted, secret missing", app: all(old, exited(1), faulty(Fault{Class: ClassNeedsConfig, Action: Left, Code: "needs-config"})), want: &verdict{"7", Started, ClassOK, "exited", ""}, plan: scope("exited 1")},
 		{name: "8/running, adopted", app: all(old, inState(podman.StateCreated)), want: &verdict{"8", Started, ClassOK, "created", ""}, plan: scope("created but never started")},
 		{name: "9/running, adopted", app: all(old, inState(podman.StatePaused)), want: &verdict{"9", Unpaused, ClassOK, "paused", ""}, plan: "1 unpause app app paused"},

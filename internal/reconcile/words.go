@@ -70,8 +70,11 @@ func startingCause(a *App) string {
 	return fmt.Sprintf("health check has not passed yet (start period %d s)", a.Spec.Health.StartPeriod)
 }
 
-// exitCause is how a container that ended ended, in words.
-func exitCause(a *App) string { return exitWords(a.C.ExitCode, "") }
+// exitCause is how a container that ended ended, in words. podman says "out of memory" of one in which any process was killed for it, so one that
+// ended well has not ended of that.
+func exitCause(a *App) string {
+	return exitWords(a.C.ExitCode, oom(a.Inspect != nil && a.Inspect.State.OOMKilled && a.C.ExitCode != 0))
+}
 
 // exitNote is the same of a service, as an addition to another cause.
 func exitNote(a *App) string {
