@@ -195,7 +195,7 @@ func (n *fakeNode) passOf(change ...func(*Options)) *Pass {
 		Contexts: func(*manifest.App) (fs.FS, error) {
 			return fstest.MapFS{"Dockerfile": {Data: []byte("FROM scratch")}}, nil
 		}}
-	p := &Pass{Version: "test", Locks: n.locks, Intent: n.store, Room: n.store,
+	p := &Pass{Version: "test", Locks: n.locks, Intent: n.store, Room: n.store, Modes: n.vault,
 		Observer: Observer{Engine: engine{n}, Units: manager{n}, State: n.store, Secrets: n.vault, Mapped: noMapped{}, Set: n.set, Layout: n.layout,
 			Config: node.Default(), Facts: facts, Options: o, Contexts: disk.Contexts, Now: n.peek},
 		Applier: Applier{Engine: engine{n}, Units: manager{n}, Disk: fakeDisk{disk, n}, Legacy: scope{n}, Secrets: fakeVault{SecretStore{n.vault}, n},

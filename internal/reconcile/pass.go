@@ -42,6 +42,8 @@ type Pass struct {
 	// Room and Vacuum are for a data disk that is full; Vacuum cuts the journal.
 	Room   Room
 	Vacuum func(context.Context) error
+	// Modes are those of the secret files; nil: not looked at.
+	Modes SecretModes
 	// Diary gets what the pass did and found.
 	Diary state.Diary
 	// Sound is asked before a plan that restarts what podman has lost track of: such an app is up, and would stay down if
@@ -96,6 +98,7 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 	result := p.result(w, began)
 	result.Podman.Evidence = gone
 	p.Applier.warn = func(text string) { result.Warnings = append(result.Warnings, text) }
+	p.closeSecrets(&result)
 	if w.Full && p.Room != nil && !o.CheckOnly {
 		result.Warnings = append(result.Warnings, p.makeRoom(ctx, w)...)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -335,5 +336,45 @@ func TestParallel(t *testing.T) {
 		// A forced pass changes one app after the other; the stop of one in between must not wait for itself.
 		n.pass(func(o *Options) { o.MaxParallel, o.Force = parallel, true })
 		equal(t, "touched", slices.Sorted(slices.Values(n.touched())), []string{"restart base", "restart pgdb", "restart solo", "restart web", "stop api"})
+	}
+}
+
+// Incident matrix 6, "mode 0644": a full pass sees a secret that others may read and mends it; nothing restarts. One over named apps leaves it alone.
+func TestASecretThatAllMayRead(t *testing.T) {
+	t.Parallel()
+	n := fiveRunning(t)
+	path := n.vault.Path("db-password")
+	mode := func() fs.FileMode {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Mode()
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	exitCode := func(change func(*Options)) Result {
+		p := n.passOf(change)
+		p.ExitCode = true
+		r, err := p.Run(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	const seen = "db-password has mode 0644 instead of 0600, with which others could read it"
+	if r := exitCode(func(o *Options) { o.CheckOnly = true }); r.ExitCode != ExitDrift || !strings.Contains(strings.Join(r.Warnings, "\n"), seen+"; a pass mends it") || mode() != 0o644 {
+		t.Errorf("--check-only: exit %d, %q, mode %o", r.ExitCode, r.Warnings, mode())
+	}
+	if r := n.pass(func(o *Options) { o.Only = []string{"solo"} }); len(r.Warnings) > 0 || mode() != 0o644 {
+		t.Errorf("--container: %q, mode %o", r.Warnings, mode())
+	}
+	n.calls = nil
+	if r := n.pass(); r.ExitCode != ExitOK || !strings.Contains(strings.Join(r.Warnings, "\n"), seen+"; mended") || mode() != 0o600 || len(n.touched()) > 0 {
+		t.Errorf("exit %d, %q, mode %o, touched %q", r.ExitCode, r.Warnings, mode(), n.touched())
+	}
+	if r := exitCode(func(*Options) {}); r.ExitCode != ExitOK || len(r.Warnings) > 0 {
+		t.Errorf("the pass after it: exit %d, %q", r.ExitCode, r.Warnings)
 	}
 }

@@ -37,7 +37,9 @@ type Result struct {
 	Plan       []string    `json:"plan,omitempty"`
 	// partial: something that archy remembers could not be read.
 	partial bool
-	Summary Summary `json:"summary"`
+	// openSecrets: a secret had a wrong mode.
+	openSecrets bool
+	Summary     Summary `json:"summary"`
 }
 
 // PodmanState is how the engine is.
@@ -167,7 +169,7 @@ func owner(a *App) string {
 // With only some apps chosen "every app failed" says nothing about the node.
 func (r *Result) summarise(exitCode, chosen bool) {
 	r.Summary = Summary{}
-	drift := false
+	drift := r.openSecrets
 	for _, a := range r.Apps {
 		r.Summary.count(a)
 		drift = drift || a.Changed || len(a.Drift) > 0

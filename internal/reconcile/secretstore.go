@@ -1,6 +1,10 @@
 package reconcile
 
-import "git.tx1138.com/lfg2025/archy/internal/secrets"
+import (
+	"fmt"
+
+	"git.tx1138.com/lfg2025/archy/internal/secrets"
+)
 
 // SecretStore is the SecretFiles of a node. The directory is made with the first secret.
 type SecretStore struct{ *secrets.Store }
@@ -17,4 +21,37 @@ func (s SecretStore) Create(name string, kind secrets.Kind, value, plain secrets
 		return secrets.Value{}, false, err
 	}
 	return s.Store.Create(name, kind, value, plain)
+}
+
+// SecretModes sees and mends who may read the secret files.
+type SecretModes interface {
+	CheckModes() []secrets.Finding
+	Repair(f secrets.Finding) error
+}
+
+// closeSecrets mends the modes of the secret files in a full pass, and tells which were wrong. An owner is only told: the service user
+// cannot take a file over, and root does it in `archy doctor --fix`.
+func (p *Pass) closeSecrets(r *Result) {
+	o := p.Observer.Options
+	if p.Modes == nil || len(o.Only) > 0 || o.AdoptOnly {
+		return
+	}
+	for _, f := range p.Modes.CheckModes() {
+		text := fmt.Sprintf("secret access: %s %s", f.Path, f.Detail)
+		switch {
+		case f.Code != secrets.Mode && f.Code != secrets.DirMode:
+			text += " (hint: " + f.Repair + ")"
+		case o.CheckOnly:
+			r.openSecrets = true
+			text += "; a pass mends it"
+		default:
+			r.openSecrets = true
+			if err := p.Modes.Repair(f); err != nil {
+				text += ": " + err.Error()
+			} else {
+				text += "; mended"
+			}
+		}
+		r.Warnings = append(r.Warnings, text)
+	}
 }

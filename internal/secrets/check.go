@@ -34,6 +34,37 @@ func (s *Store) Check(wanted []Wanted) []Finding {
 	return found
 }
 
+// CheckModes is Check without a look into the files: the modes and owners of the directory and of all that is in it, a stat each.
+func (s *Store) CheckModes() []Finding {
+	found, ok := s.checkDir()
+	if !ok {
+		return nil
+	}
+	names, _ := s.names(nil)
+	for _, name := range names {
+		info, err := os.Lstat(s.Path(name))
+		if err == nil && info.Mode().IsRegular() {
+			found = append(found, s.access(name, info)...)
+		}
+	}
+	return found
+}
+
+// access is what is wrong with the owner and the mode of a file.
+func (s *Store) access(name string, info fs.FileInfo) (found []Finding) {
+	if f, bad := s.ownerFinding(name, info); bad {
+		found = append(found, f)
+	}
+	if mode := permissions(info.Mode()); mode != fileMode {
+		detail := fmt.Sprintf("has mode %04o instead of %04o", octal(mode), fileMode)
+		if mode&0o077 != 0 {
+			detail += ", with which others could read it"
+		}
+		found = append(found, s.finding(Mode, name, detail, fmt.Sprintf("chmod %04o %s", fileMode, s.Path(name))))
+	}
+	return found
+}
+
 // CheckPlain reports the bcrypt secrets whose hash and plain text do not fit each other. One comparison takes about
 // 60 ms, which is why Check leaves it out; text that is no hash is Check's to report.
 func (s *Store) CheckPlain(wanted []Wanted) []Finding {
@@ -89,15 +120,7 @@ func (s *Store) checkFile(name string, required bool) []Finding {
 	if f, bad := s.typeFinding(name, info); bad {
 		return []Finding{f}
 	}
-	var found []Finding
-	if f, bad := s.ownerFinding(name, info); bad {
-		found = append(found, f)
-	}
-	if mode := permissions(info.Mode()); mode != fileMode {
-		found = append(found, s.finding(Mode, name, fmt.Sprintf("has mode %04o instead of %04o", octal(mode), fileMode),
-			fmt.Sprintf("chmod %04o %s", fileMode, s.Path(name))))
-	}
-	return append(found, s.checkContent(name)...)
+	return append(s.access(name, info), s.checkContent(name)...)
 }
 
 func (s *Store) checkContent(name string) []Finding {
