@@ -148,7 +148,7 @@ func (o *reconcileOptions) pass(cmd *cobra.Command) (*env, *reconcile.Result, er
 		}
 		defer c.close()
 		result, err := o.asked(cmd, c, only).Run(cmd.Context())
-		if free, known := c.dataFree(); err == nil && len(only) == 0 && !result.CheckOnly && known && free < node.SpaceAdvised {
+		if free, known := c.dataFree(); err == nil && len(only) == 0 && !result.CheckOnly && (c.Facts.FewInodes || known && free < node.SpaceAdvised) {
 			result.Warnings = append(result.Warnings, c.spareImages(cmd.Context())...)
 		}
 		if err == nil {

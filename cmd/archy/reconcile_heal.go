@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // healing makes a pass on a podman that may be ill, or on a disk that is full. A pass that finds podman well costs nothing here. Where podman cannot be asked, or an app
@@ -21,6 +22,9 @@ func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile
 	began := time.Now()
 	result, err := pass()
 	full := err == nil && result.Podman.State == string(heal.DiskFull)
+	if state.NoRoom(err) {
+		return e.noRoom(ctx, began, err), nil
+	}
 	if ctx.Err() != nil || !podmanAsked(err) || err == nil && !full && !podmanFailed(result) {
 		return result, err
 	}
@@ -63,6 +67,19 @@ func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile
 	return unhealed(result, d, climb, began, err), nil
 }
 
+// noRoom is the result of a pass that ended because a write of its own found no room; the error names the file.
+func (e *env) noRoom(ctx context.Context, began time.Time, err error) reconcile.Result {
+	h, done := e.healer()
+	defer done()
+	free, _ := node.FreeSpace(e.Layout.Host(e.Layout.DataDir))
+	d := heal.Diagnosis{State: heal.DiskFull, Evidence: fmt.Sprintf("%v (%d MiB are free on %s)", err, free>>20, e.Layout.DataDir)}
+	d.Human = h.Explain(ctx, d.State, d.Evidence)
+	if _, failed := e.State.DiskFull(time.Now(), free < node.SpaceFull); failed != nil {
+		fmt.Fprintln(e.err, "warning:", failed)
+	}
+	return unhealed(reconcile.Result{}, d, nil, began, err)
+}
+
 // podmanUnsound is the class of the error of sound.
 const podmanUnsound = "podman-unsound"
 
@@ -98,7 +115,7 @@ func podmanAsked(err error) bool {
 	var answer *podman.APIError
 	var late *podman.LimitError
 	switch {
-	case err == nil, errors.Is(err, syscall.ENOSPC), errors.Is(err, podman.ErrUnreachable), errors.Is(err, podman.ErrGarbage), errors.As(err, &answer), errors.As(err, &late):
+	case err == nil, errors.Is(err, podman.ErrUnreachable), errors.Is(err, podman.ErrGarbage), errors.As(err, &answer), errors.As(err, &late):
 		return true
 	}
 	return errors.As(err, &exit) && (exit.Class == "user-bus-unreachable" || exit.Class == podmanUnsound)

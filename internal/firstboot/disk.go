@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -194,7 +193,7 @@ func (h *Host) writeFile(f File) error {
 	}
 	defer dir.Close()
 	err = writeAt(dir, base, f)
-	if errors.Is(err, syscall.ENOSPC) && state.GiveUpReserve(h.Layout) {
+	if state.NoRoom(err) && state.GiveUpReserve(h.Layout) {
 		err = writeAt(dir, base, f)
 	}
 	if err != nil {

@@ -6,7 +6,9 @@ type Facts struct {
 	MemTotal, DataDisk int64
 	// DataFree is the free space of the data directory's file system, in bytes.
 	DataFree int64
-	Cores    int
+	// FewInodes tells that it has fewer than InodesFull inodes left.
+	FewInodes bool
+	Cores     int
 	// HostIP is the address of the route to the LAN ("" offline), HostMDNS the name <hostname>.local.
 	HostIP, HostMDNS string
 	TimeZone         string

@@ -9,7 +9,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // ReadFacts reads what is true of the machine now. Files are opened below the layout's root; nothing is
@@ -31,6 +32,7 @@ func ReadFacts(l Layout, u User) (Facts, error) {
 	var errMem, errFree, errDisk error
 	f.MemTotal, errMem = memTotal(l)
 	_, f.DataFree, errFree = diskSpace(l.Host(l.DataDir))
+	f.FewInodes = fewInodes(l.Host(l.DataDir))
 	f.DataDisk, _, errDisk = diskSpace(l.Host(l.Data("bitcoin")))
 	return f, errors.Join(errMem, errFree, errDisk)
 }
@@ -67,18 +69,32 @@ func memTotal(l Layout) (int64, error) {
 // diskSpace is the size and the free space, for an ordinary user, of the file system that holds path or
 // the nearest directory above it that exists.
 func diskSpace(path string) (size, free int64, err error) {
-	var st syscall.Statfs_t
+	st, err := fileSystem(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	return int64(st.Blocks) * st.Frsize, int64(st.Bavail) * st.Frsize, nil
+}
+
+// fewInodes tells that no file can be made soon. A file system that counts no inodes has enough.
+func fewInodes(path string) bool {
+	st, err := fileSystem(path)
+	return err == nil && st.Files > 0 && st.Ffree < InodesFull
+}
+
+// fileSystem is the one that holds path or the nearest directory above it that exists.
+func fileSystem(path string) (st unix.Statfs_t, err error) {
 	for {
-		err = syscall.Statfs(path, &st)
-		if !errors.Is(err, syscall.ENOENT) || path == "/" {
+		err = statfs(path, &st)
+		if !errors.Is(err, unix.ENOENT) || path == filepath.Dir(path) {
 			break
 		}
 		path = filepath.Dir(path)
 	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("%s: free space: %w", path, err)
+		return st, fmt.Errorf("%s: free space: %w", path, err)
 	}
-	return int64(st.Blocks) * st.Frsize, int64(st.Bavail) * st.Frsize, nil
+	return st, nil
 }
 
 // FreeSpace is the free space of the file system that path lies on, in bytes, for the service user.

@@ -8,4 +8,6 @@ const (
 	SpaceNeeded = 2 << 30
 	// SpaceFull: below it nothing that podman or an app writes can be relied on, and archy changes nothing.
 	SpaceFull = 200 << 20
+	// InodesFull: with fewer free inodes than this it counts as full, whatever space is left.
+	InodesFull = 1000
 )

@@ -1,9 +1,7 @@
 package node
 
 import (
-	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -77,13 +75,7 @@ var statfs = unix.Statfs
 // ReadOnly tells that the file system of the data directory takes no writes. After an error of the disk the kernel mounts it read-only;
 // ext4 of newer kernels leaves it mounted as it is and says "emergency_ro" among its options.
 func ReadOnly(l Layout) bool {
-	var st unix.Statfs_t
-	dir := l.Host(l.DataDir)
-	err := statfs(dir, &st)
-	for errors.Is(err, unix.ENOENT) && dir != filepath.Dir(dir) {
-		dir = filepath.Dir(dir)
-		err = statfs(dir, &st)
-	}
+	st, err := fileSystem(l.Host(l.DataDir))
 	options := mountOptions(l.Host("/proc/self/mounts"), l.DataDir)
 	return err == nil && st.Flags&unix.ST_RDONLY != 0 || slices.Contains(options, "ro") || slices.Contains(options, "emergency_ro")
 }

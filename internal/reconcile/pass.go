@@ -100,18 +100,20 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 	p.Applier.warn = func(text string) { result.Warnings = append(result.Warnings, text) }
 	p.closeSecrets(&result)
 	if w.Full && p.Room != nil && !o.CheckOnly {
-		result.Warnings = append(result.Warnings, p.makeRoom(ctx, w)...)
+		result.Warnings = append(result.Warnings, p.makeRoom(ctx, w.Now, true, w.freeWords()+": no app is restarted for it, and nothing is written but what archy must remember")...)
 	}
 	if o.CheckOnly || plan.Empty() {
 		result.Apps = p.unchanged(w, plan)
 	} else {
 		result.Apps = p.Applier.Apply(ctx, w, plan)
 	}
+	ranOut := false
 	if !o.CheckOnly {
+		ranOut = p.ranOut(ctx, w, &result)
 		if err := p.keepDiary(ctx, result.Apps); err != nil {
 			result.Warnings = append(result.Warnings, err.Error())
 		}
-		if roomAgain && len(o.Only) == 0 {
+		if roomAgain && !ranOut && len(o.Only) == 0 {
 			if err := p.Room.DiskRecovered(); err != nil {
 				result.Warnings = append(result.Warnings, err.Error())
 			}
@@ -125,6 +127,9 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 	result.summarise(p.ExitCode, len(o.Only) > 0)
 	if w.Full && len(o.Only) == 0 {
 		result.Podman.Evidence, result.ExitCode = w.freeWords(), ExitNeedsHuman
+	}
+	if ranOut {
+		result.ExitCode = ExitNeedsHuman
 	}
 	result.DurationMS = p.Observer.Now().Sub(began).Milliseconds()
 	if errors.Is(ctx.Err(), context.Canceled) {

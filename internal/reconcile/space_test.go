@@ -39,15 +39,15 @@ func TestFullDisk(t *testing.T) {
 		t.Error("the reserve was not given up")
 	}
 	n.facts.DataFree = 1 << 30 // not enough to forget it
-	if r := n.pass(); r.ExitCode != ExitNeedsHuman || n.runs("api") || n.store.DiskFullSince().IsZero() {
+	if r := n.pass(); r.ExitCode != ExitNeedsHuman || n.runs("api") || n.fullSince().IsZero() {
 		t.Errorf("it is forgotten too early: exit %d", r.ExitCode)
 	}
 	n.facts.DataFree = 3 << 30
 	if r := n.pass(); r.ExitCode != ExitOK || n.result(r, "web").Action != Started {
 		t.Errorf("with room again: exit %d, %+v", r.ExitCode, n.result(r, "web"))
 	}
-	if info, err := os.Stat(reserve); err != nil || info.Size() != state.ReserveSize || !n.store.DiskFullSince().IsZero() {
-		t.Errorf("the reserve: %v, %v; full since %s", info, err, n.store.DiskFullSince())
+	if info, err := os.Stat(reserve); err != nil || info.Size() != state.ReserveSize || !n.fullSince().IsZero() {
+		t.Errorf("the reserve: %v, %v; full since %s", info, err, n.fullSince())
 	}
 	n.converged()
 }
@@ -108,4 +108,89 @@ func (n *fakeNode) history(id string) *state.History {
 		n.t.Fatal(err)
 	}
 	return &h
+}
+
+func (n *fakeNode) fullSince() time.Time {
+	since, _ := n.store.DiskFullSince()
+	return since
+}
+
+// A breaker that opened before the disk was full stays open.
+func TestFullDiskForgivesNothingOlder(t *testing.T) {
+	t.Parallel()
+	n := fiveRunning(t)
+	n.down("solo", 1)
+	h := state.History{App: "solo"}
+	h.Open(n.peek(), n.bootID, "too many failures in 30 minutes")
+	if err := n.store.WriteHistory(h); err != nil {
+		t.Fatal(err)
+	}
+	n.later(time.Minute)
+	n.facts.DataFree = 12 << 20
+	n.pass()
+	n.facts.DataFree = 3 << 30
+	if got := n.result(n.pass(), "solo"); got.Row != "25" || !n.history("solo").IsOpen() {
+		t.Errorf("%+v, breaker %+v", got, n.history("solo"))
+	}
+}
+
+// Without inodes a disk is full, whatever space it has.
+func TestNoInodes(t *testing.T) {
+	t.Parallel()
+	n := fiveRunning(t)
+	n.facts.DataFree, n.facts.FewInodes = 500<<30, true
+	n.down("solo", 1)
+	r := n.pass()
+	if got := n.result(r, "solo"); r.ExitCode != ExitNeedsHuman || got.Error == nil || got.Error.Code != "disk-full" || !strings.Contains(got.Cause, "fewer than 1000 inodes are free") {
+		t.Errorf("exit %d, %+v", r.ExitCode, got)
+	}
+	n.facts.FewInodes = false
+	if r := n.pass(); r.ExitCode != ExitOK || n.result(r, "solo").Action != Started || !n.fullSince().IsZero() {
+		t.Errorf("with inodes again: exit %d, %+v", r.ExitCode, n.result(r, "solo"))
+	}
+	n.converged()
+}
+
+// A write that finds no room on a disk that has space by its figures, for a quota, say: the pass ends with 6 and names the file system, and
+// the breaker that opens for it is closed half an hour later. What an app says of its own files is no such thing.
+func TestNoRoomOnADiskWithSpace(t *testing.T) {
+	t.Parallel()
+	n := fiveRunning(t)
+	n.facts.DataFree = 500 << 30
+	image := "docker.io/example/solo:v1.0"
+	n.behave[image] = behaviour{dies: 1, says: "could not resize /dev/shm: No space left on device"}
+	n.down("solo", 1)
+	if r := n.pass(); r.ExitCode == ExitNeedsHuman || !n.fullSince().IsZero() || n.result(r, "solo").Error == nil {
+		t.Errorf("an app's own words: exit %d, %+v", r.ExitCode, n.result(r, "solo"))
+	}
+	n.behave[image] = behaviour{dies: 125, says: "Error: mkdir /var/lib/archipelago/containers/overlay/x: disk quota exceeded"}
+	leave := func() { // systemd leaves it to archy
+		n.services["solo.service"].ActiveState, n.services["solo.service"].SubState = "failed", "failed"
+	}
+	for range 40 {
+		leave()
+		n.later(30 * time.Second)
+		r := n.pass()
+		if n.result(r, "solo").Error == nil {
+			continue // backing off
+		}
+		if r.Podman.State != string(heal.DiskFull) || r.ExitCode != ExitNeedsHuman || !strings.Contains(r.Podman.Evidence, "512000 MiB are free on "+n.layout.DataDir) ||
+			!strings.Contains(r.Podman.Evidence, "solo: Error: mkdir") {
+			t.Fatalf("exit %d, %+v, %+v", r.ExitCode, r.Podman, n.result(r, "solo"))
+		}
+		if n.history("solo").IsOpen() {
+			break
+		}
+	}
+	leave()
+	n.later(time.Minute)
+	if got := n.result(n.pass(), "solo"); got.Row != "25" || n.fullSince().IsZero() {
+		t.Fatalf("the breaker holds it back as any other: %+v, %+v", got, n.history("solo"))
+	}
+	delete(n.behave, image)
+	n.later(30 * time.Minute)
+	if got := n.result(n.pass(), "solo"); got.Action != Started || n.history("solo").IsOpen() || !n.fullSince().IsZero() {
+		t.Errorf("%+v, %+v, full since %s", got, n.history("solo"), n.fullSince())
+	}
+	n.converged()
 }

@@ -51,6 +51,7 @@ type World struct {
 	// Free is the free space of the data directory's file system, in bytes. Full and Short tell that it is less than 200 MiB, than 2 GiB.
 	Free        int64
 	Full, Short bool
+	fewInodes   bool
 	// Podman is the version of the engine.
 	Podman string
 	// StaleNames are the containers that are gone and that the name server still answers for, by the first digits of their ids.

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/durable"
@@ -17,35 +18,53 @@ const ReserveSize = 64 << 20
 // Reserve is the file that holds them.
 func Reserve(l node.Layout) string { return l.State(".reserve") }
 
-// GiveUpReserve makes room for what must be written on a full disk. False: there was nothing to give up.
-func GiveUpReserve(l node.Layout) bool { return os.Remove(l.Host(Reserve(l))) == nil }
+// NoRoom tells that a write found no space, no inode, or a quota that is used up.
+func NoRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
 
-// fullDisk is state/disk-full.json: since when the data disk is full.
+// GiveUpReserve makes room for what must be written on a full disk, and notes it, so that it is set aside again. False: there was nothing to
+// give up.
+func GiveUpReserve(l node.Layout) bool {
+	if os.Remove(l.Host(Reserve(l))) != nil {
+		return false
+	}
+	_, _ = New(l).DiskFull(time.Now(), false)
+	return true
+}
+
+// fullDisk is state/disk-full.json: since when the data disk is full. Told: a write found no room on a disk that has space by its figures.
 type fullDisk struct {
 	Schema int       `json:"schema"`
 	Since  time.Time `json:"since"`
+	Told   bool      `json:"told,omitempty"`
 }
 
 func (s *Store) fullFile() string { return s.layout.State("disk-full.json") }
 
-// DiskFull notes that the data disk was found full, and gives up the reserve. The first time of several is told.
-func (s *Store) DiskFull(now time.Time) (first bool, err error) {
-	GiveUpReserve(s.layout)
-	if !s.DiskFullSince().IsZero() {
+// DiskFull notes that the data disk was found full, by its figures (measured) or by a write alone, and gives up the reserve. The first time of
+// several is told, and the first that it is measured.
+func (s *Store) DiskFull(now time.Time, measured bool) (first bool, err error) {
+	_ = os.Remove(s.layout.Host(Reserve(s.layout)))
+	since, told := s.DiskFullSince()
+	switch {
+	case since.IsZero():
+		since = now
+	case !told || !measured:
 		return false, nil
 	}
-	return true, s.writeJSON(s.fullFile(), fullDisk{Schema: 1, Since: now.UTC()})
+	return true, s.writeJSON(s.fullFile(), fullDisk{Schema: 1, Since: since.UTC(), Told: !measured})
 }
 
-// DiskFullSince is when the data disk was found full, zero when it was not, or has had room again since. A note that cannot be
-// read still says that it was.
-func (s *Store) DiskFullSince() time.Time {
+// DiskFullSince is when the data disk was found full, zero when it was not, or has had room again since; told says that only a write did. A note
+// that cannot be read still says that it was.
+func (s *Store) DiskFullSince() (since time.Time, told bool) {
 	var f fullDisk
 	found, err := s.read(s.fullFile(), &f)
 	if err != nil || found && f.Since.IsZero() {
-		return time.Unix(1, 0)
+		return time.Unix(1, 0), false
 	}
-	return f.Since
+	return f.Since, f.Told
 }
 
 // DiskRecovered sets the reserve aside again, and forgets that the disk was full.

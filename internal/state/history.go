@@ -163,6 +163,20 @@ func (h *History) Close() {
 	*h = History{Schema: h.Schema, App: h.App, Invocation: h.Invocation, AutoRestarts: h.AutoRestarts}
 }
 
+// Forgive forgets what has failed since then, and closes a breaker that opened since: it was no fault of the app.
+func (h *History) Forgive(since time.Time) {
+	if h.IsOpen() {
+		if !h.OpenSince.Before(since) {
+			h.Close()
+		}
+		return
+	}
+	n := len(h.Events)
+	if h.Events = slices.DeleteFunc(h.Events, func(e Event) bool { return !e.At.Before(since) }); len(h.Events) < n {
+		h.NextAttempt = time.Time{}
+	}
+}
+
 // DependencyReady sets the count to zero: what failed was the dependency.
 func (h *History) DependencyReady() {
 	if !h.IsOpen() {

@@ -280,3 +280,22 @@ func TestUnreadableHistoryIsKept(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Only what failed since then is forgiven.
+func TestForgive(t *testing.T) {
+	full := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	h := History{App: "lnd"}
+	h.Count(full.Add(-time.Minute), EventDied)
+	h.Count(full.Add(time.Minute), EventDied)
+	if h.Forgive(full); len(h.Events) != 1 || !h.NextAttempt.IsZero() {
+		t.Errorf("%+v", h)
+	}
+	h.Open(full.Add(-time.Second), "boot", "too many failures")
+	if h.Forgive(full); !h.IsOpen() {
+		t.Error("a breaker that opened before is closed")
+	}
+	h.Open(full.Add(time.Second), "boot", "too many failures")
+	if h.Forgive(full); h.IsOpen() || len(h.Events) > 0 {
+		t.Errorf("%+v", h)
+	}
+}

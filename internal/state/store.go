@@ -132,7 +132,7 @@ func (s *Store) writeJSON(path string, v any) error {
 // A full disk is met once by giving up the reserve file that first boot laid down for this.
 func (s *Store) write(path string, data []byte, mode fs.FileMode) error {
 	err := s.writeOnce(path, data, mode)
-	if errors.Is(err, syscall.ENOSPC) && GiveUpReserve(s.layout) {
+	if NoRoom(err) && GiveUpReserve(s.layout) {
 		err = s.writeOnce(path, data, mode)
 	}
 	if err != nil {

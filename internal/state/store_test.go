@@ -257,3 +257,31 @@ func BenchmarkReadAll33(b *testing.B) {
 		}
 	}
 }
+
+// What is given up for a write is noted, so that a pass sets it aside again; that the disk is full by its figures is told once more.
+func TestGivenUpReserve(t *testing.T) {
+	s := newStore(t)
+	reserve := s.layout.Host(Reserve(s.layout))
+	if put(t, reserve, "x"); !GiveUpReserve(s.layout) || GiveUpReserve(s.layout) {
+		t.Fatal("given up once")
+	}
+	since, told := s.DiskFullSince()
+	if since.IsZero() || !told {
+		t.Errorf("since %s, told %t", since, told)
+	}
+	if first, err := s.DiskFull(t0, false); first || err != nil {
+		t.Errorf("told twice: %v", err)
+	}
+	if first, err := s.DiskFull(t0, true); !first || err != nil {
+		t.Errorf("measured for the first time: %t, %v", first, err)
+	}
+	if now, told := s.DiskFullSince(); told || !now.Equal(since) {
+		t.Errorf("since %s, told %t", now, told)
+	}
+	if err := s.DiskRecovered(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(reserve); err != nil || info.Size() != ReserveSize {
+		t.Errorf("the reserve: %v, %v", info, err)
+	}
+}

@@ -23,7 +23,7 @@ type NodeDisk struct{ Layout node.Layout }
 // Write implements Disk. A full disk is met once by giving up the reserve file that first boot laid down for this.
 func (d NodeDisk) Write(path string, data []byte) error {
 	err := d.write(path, data)
-	if errors.Is(err, syscall.ENOSPC) && state.GiveUpReserve(d.Layout) {
+	if state.NoRoom(err) && state.GiveUpReserve(d.Layout) {
 		err = d.write(path, data)
 	}
 	return bare(path, err)

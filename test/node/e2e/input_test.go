@@ -288,7 +288,7 @@ func fullDisk(t *testing.T, n *machine) {
 			before, unit := n.containers(t), n.read(t, filebrowserUnit)
 			n.local(t, "filebrowser", "    - FB_USERNAME=admin\n", "    - FB_USERNAME=admin\n    - "+strings.TrimSpace(mark)+"\n")
 			res := n.archy("reconcile")
-			if res.Code != 3 && res.Code != 1 || !strings.Contains(res.Stderr, "no space left") {
+			if res.Code != 6 || !strings.Contains(res.Stderr, "no space left") || !strings.Contains(res.Stderr, dataDir) {
 				t.Errorf("exit code %d\n%s%s", res.Code, res.Stdout, res.Stderr)
 			}
 			onlyChanged(t, before, n.containers(t))

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+	"git.tx1138.com/lfg2025/archy/internal/state"
+)
+
+// A pass that ends because a write of its own found no room (incident 23) is one for a person, whatever space the figures show.
+func TestAPassThatFindsNoRoom(t *testing.T) {
+	root := t.TempDir()
+	l := node.NewLayout(root, node.Default(), node.DefaultUser("archipelago"))
+	if err := os.MkdirAll(l.Host(l.State()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	e := &env{cli: &cli{err: &bytes.Buffer{}, root: root}, Layout: l, State: state.New(l), Set: &manifest.Set{}}
+	for _, errno := range []error{syscall.ENOSPC, syscall.EDQUOT} {
+		r, err := e.healing(t.Context(), true, func() (reconcile.Result, error) {
+			return reconcile.Result{}, fmt.Errorf("/var/lib/archipelago/user-stopped.json: %w", errno)
+		})
+		if err != nil || r.ExitCode != reconcile.ExitNeedsHuman || r.Podman.State != string(heal.DiskFull) || r.Podman.Human == nil ||
+			!strings.Contains(r.Podman.Evidence, "user-stopped.json") || !strings.Contains(r.Podman.Evidence, "MiB are free on "+l.DataDir) {
+			t.Errorf("%v: %v, %+v", errno, err, r)
+		}
+	}
+	if since, _ := e.State.DiskFullSince(); since.IsZero() {
+		t.Error("it is not noted, so no breaker is closed and no reserve set aside again")
+	}
+}
