@@ -120,7 +120,7 @@ var ailments = []ailment{
 	{"a foreign unit of an installed app", "D_UNIT_FOREIGN", func(f *fake) {
 		f.install("filebrowser")
 		f.write(filebrowserUnit, "[Container]\nImage=x\n", 0o644)
-	}, Warning, "the next pass writes its own", "archy reconcile --container=filebrowser", false},
+	}, Warning, "the next pass keeps it as filebrowser.container.pre-archy-", "archy reconcile --container=filebrowser", false},
 	{"an edited unit", "D_UNIT_EDITED", func(f *fake) { f.planned(reconcile.WriteUnit, "lnd", "lnd.container", "Image= changed") }, Warning, "Image= changed", "archy reconcile --container=lnd", false},
 	{"a unit that podman refuses", "D_UNIT_REJECTED", func(f *fake) { f.write(filebrowserUnit, "[Container]\nNonsense=1\nImage=x\n", 0o644) }, Error, "unsupported key 'Nonsense'", "mend or remove it", false},
 	{"a unit that systemd does not have", "D_UNIT_REJECTED", func(f *fake) {

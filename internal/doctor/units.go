@@ -26,10 +26,11 @@ func unitForeign(_ context.Context, n *Node) []Finding {
 		case ours:
 			list = append(list, warning(path, "archy wrote it for %s, and the name is that of %s", owner, id).by("archy reconcile --container=%s", id))
 		case installed:
-			list = append(list, warning(path, "it is not archy's, and bears the name of %s: the next pass writes its own in its place", id).
-				by("mv %s %s.mine to keep it, then archy reconcile --container=%s", path, filepath.Join("~", container+".container"), id))
+			list = append(list, warning(path, "it is not archy's, and bears the name of %s: the next pass keeps it as %s.pre-archy-<time> and writes its own", id, filepath.Base(path)).
+				by("archy reconcile --container=%s", id))
 		default:
-			list = append(list, warning(path, "it is not archy's, and bears the name of %s, which is not installed", id).by("rename it, or archy install %s", id))
+			list = append(list, warning(path, "it is not archy's, and bears the name of %s, which is not installed: an install keeps it as %s.pre-archy-<time> and writes its own", id, filepath.Base(path)).
+				by("rename it, or archy install %s", id))
 		}
 	}
 	return list

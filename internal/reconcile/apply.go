@@ -61,7 +61,8 @@ type Disk interface {
 	MakeDir(ctx context.Context, path, owner string, mode fs.FileMode) error
 	// WriteFile replaces a derived file and keeps the mode and owner of an existing one.
 	WriteFile(ctx context.Context, op Operation) error
-	WriteUnit(container string, text []byte) error
+	// WriteUnit tells under which name it has kept a unit that was not archy's.
+	WriteUnit(container string, text []byte) (kept string, err error)
 	RemoveUnit(container string) error
 	// Trash renames an app's directory; it never copies and never deletes.
 	Trash(ctx context.Context, path, dest string) error

@@ -755,3 +755,43 @@ func TestSecretsAreNowhereElse(t *testing.T) {
 		t.Error("the database did not get its secret")
 	}
 }
+
+// D_UNIT_FOREIGN: a unit of an app's name that archy did not write is never lost, neither to a pass nor to an install.
+func TestSomebodyElsesUnitIsKept(t *testing.T) {
+	t.Parallel()
+	const mine = "[Container]\nImage=docker.io/mine/own:1\n"
+	n := newNode(t, five()).firstBootDone()
+	put := func(id string) {
+		file := n.layout.Host(n.layout.Unit(id))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(mine), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func(id string, got AppResult) {
+		t.Helper()
+		files, _ := filepath.Glob(n.layout.Host(n.layout.Unit(id)) + ".pre-archy-*")
+		if len(files) != 1 {
+			t.Fatalf("%s: kept %q", id, files)
+		}
+		if text, _ := os.ReadFile(files[0]); string(text) != mine || !strings.Contains(got.Detail, "is not archy's: it is kept as "+n.layout.Unit(id)+".pre-archy-") {
+			t.Errorf("%s: %q, told as %q", id, text, got.Detail)
+		}
+		if text, _ := os.ReadFile(n.layout.Host(n.layout.Unit(id))); !strings.HasPrefix(string(text), "# Written by archy") {
+			t.Errorf("%s: archy's unit is %q", id, text)
+		}
+	}
+	put("solo")
+	kept("solo", n.result(n.pass(), "solo"))
+	n.later(time.Hour)
+	put("api")
+	n.calls = nil
+	r := n.pass()
+	kept("api", n.result(r, "api"))
+	if r.ExitCode != ExitOK || len(n.touched()) > 0 {
+		t.Errorf("exit %d, touched %q", r.ExitCode, n.touched())
+	}
+	n.converged()
+}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +16,27 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/quadlet"
 )
 
-// WriteUnit replaces a unit file.
-func (d NodeDisk) WriteUnit(container string, text []byte) error {
-	return d.writeUnit(d.Layout.Unit(container), text)
+// WriteUnit replaces a unit file. One that archy did not write is kept beside it, under a name that podman's generator does not read.
+func (d NodeDisk) WriteUnit(container string, text []byte) (kept string, err error) {
+	file := d.Layout.Unit(container)
+	kept, err = d.keepForeign(file, func(have []byte) bool { _, ours := quadlet.App(have); return ours })
+	if err != nil {
+		return "", err
+	}
+	return kept, d.writeUnit(file, text)
+}
+
+// keepForeign gives a unit that archy did not write a second name, so that its own may be replaced. An empty file is nobody's.
+func (d NodeDisk) keepForeign(file string, ours func(have []byte) bool) (kept string, err error) {
+	have, err := os.ReadFile(d.Layout.Host(file))
+	if err != nil || ours(have) || len(bytes.TrimSpace(have)) == 0 {
+		return "", nil
+	}
+	kept = file + ".pre-archy-" + d.Now().UTC().Format("20060102T150405Z")
+	if err := failpoint.Write("keep "+file, func() error { return os.Link(d.Layout.Host(file), d.Layout.Host(kept)) }); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("keeping somebody else's %s: %w", file, err)
+	}
+	return kept, nil
 }
 
 func (d NodeDisk) writeUnit(file string, text []byte) error {
@@ -69,7 +88,7 @@ func (d NodeDisk) CheckUnits() error {
 	return nil
 }
 
-// WriteNetworkUnit writes the .network unit of a bridge if it differs.
+// WriteNetworkUnit writes the .network unit of a bridge if it differs. Somebody else's is kept as in WriteUnit.
 func (d NodeDisk) WriteNetworkUnit(n Network) error {
 	text, err := quadlet.RenderNetwork(n.Name, n.Subnet, n.Gateway)
 	if err != nil {
@@ -78,6 +97,9 @@ func (d NodeDisk) WriteNetworkUnit(n Network) error {
 	file := path.Join(d.Layout.UnitDir(), n.Name+".network")
 	if have, err := os.ReadFile(d.Layout.Host(file)); err == nil && string(have) == string(text) {
 		return nil
+	}
+	if _, err := d.keepForeign(file, func(have []byte) bool { return bytes.HasPrefix(have, []byte(quadlet.NetworkHeader)) }); err != nil {
+		return err
 	}
 	return d.writeUnit(file, text)
 }

@@ -178,7 +178,16 @@ func (r *run) writeUnit(ctx context.Context, c *change, op Operation) error {
 		return err
 	}
 	c.changed = true
-	return r.Disk.WriteUnit(c.Container, op.Content)
+	return r.layUnit(c, op.Content)
+}
+
+// layUnit writes a unit, and says so when there was somebody else's.
+func (r *run) layUnit(c *change, text []byte) error {
+	kept, err := r.Disk.WriteUnit(c.Container, text)
+	if kept != "" {
+		c.result.Detail = cause(c.result.Detail, "the unit that was there is not archy's: it is kept as "+kept)
+	}
+	return err
 }
 
 // rememberDigest keeps the digests of the last unit texts that archy wrote: another one was edited by somebody.

@@ -986,8 +986,9 @@ func (d fakeDisk) TryUnit(_ context.Context, container string, text []byte) erro
 	return err
 }
 
-func (d fakeDisk) WriteUnit(container string, text []byte) error {
-	return d.n.change("write unit "+container, func() error { return d.NodeDisk.WriteUnit(container, text) })
+func (d fakeDisk) WriteUnit(container string, text []byte) (kept string, err error) {
+	err = d.n.change("write unit "+container, func() (err error) { kept, err = d.NodeDisk.WriteUnit(container, text); return err })
+	return kept, err
 }
 
 func (d fakeDisk) RemoveUnit(container string) error {

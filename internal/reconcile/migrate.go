@@ -130,7 +130,7 @@ func (r *run) setAside(ctx context.Context, c *change) error {
 
 func (r *run) putUnit(ctx context.Context, c *change) error {
 	c.record.UnitDigests = rememberDigest(c.record.UnitDigests, digest(c.UnitText))
-	if err := r.Disk.WriteUnit(c.Container, c.UnitText); err != nil {
+	if err := r.layUnit(c, c.UnitText); err != nil {
 		return err
 	}
 	if err := r.daemonReload(ctx); err != nil {

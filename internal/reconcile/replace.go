@@ -110,7 +110,7 @@ func (r *run) restore(ctx context.Context, c *change, unit []byte) error {
 	if err := r.Records.WriteRecord(c.record); err != nil {
 		return err
 	}
-	if err := r.Disk.WriteUnit(c.Container, unit); err != nil {
+	if err := r.layUnit(c, unit); err != nil {
 		return err
 	}
 	if err := r.daemonReload(ctx); err != nil {

@@ -129,7 +129,8 @@ func writeUnits(disk reconcile.NodeDisk, app *reconcile.App) error {
 			return err
 		}
 	}
-	return disk.WriteUnit(app.Container, app.UnitText)
+	_, err := disk.WriteUnit(app.Container, app.UnitText)
+	return err
 }
 
 func readAnswers(dir string) (answers, error) {
