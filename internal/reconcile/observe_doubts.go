@@ -20,6 +20,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
@@ -33,7 +34,7 @@ func (ob *observation) doubts(ctx context.Context) error {
 		}
 		if a.Want == WantAbsent {
 			if a.C == nil && (a.Unit != nil || a.Removing) {
-				a.Conmon = ob.conmon(a.Container)
+				_, a.Conmon = ob.monitorOf(a)
 			}
 			continue
 		}
@@ -153,11 +154,7 @@ func (ob *observation) lookAgain(ctx context.Context) *secondLook {
 // lostTrack, row 12a: a monitor without a container in podman's list is looked at twice, because a container that is just being
 // started looks the same for a moment.
 func (ob *observation) lostTrack(ctx context.Context, a *App) {
-	name := a.Container
-	if a.C != nil {
-		name = a.C.Name
-	}
-	pid := ob.conmon(name)
+	name, pid := ob.monitorOf(a)
 	if pid == 0 || activating(a) {
 		return
 	}
@@ -228,6 +225,23 @@ func (ob *observation) conmon(container string) int {
 		ob.conmons = monitors(ob.Layout.Host("/proc"), ob.Facts.UID)
 	}
 	return ob.conmons[container]
+}
+
+// monitorOf finds the live monitor of an app's container, which may bear a name that older releases gave it (row 22).
+func (ob *observation) monitorOf(a *App) (name string, pid int) {
+	if a.C != nil {
+		return a.C.Name, ob.conmon(a.C.Name)
+	}
+	names := []string{a.Container}
+	if a.Manifest != nil && (a.Record == nil || a.Record.Owner == state.Legacy) {
+		names = append(names, legacyNames(a.Manifest)...)
+	}
+	for _, name := range names {
+		if pid := ob.conmon(name); pid != 0 {
+			return name, pid
+		}
+	}
+	return a.Container, 0
 }
 
 // monitors are the containers whose monitor lives, with its pid.

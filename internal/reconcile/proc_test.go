@@ -14,6 +14,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // procDir lays out files of a /proc.
@@ -233,6 +234,36 @@ func TestALivingMonitorIsNeverDoubled(t *testing.T) {
 	if got := n.result(r, "solo"); got.Row != "12a" || got.Action != NeedsHuman || r.ExitCode != ExitNeedsHuman || len(n.touched()) > 0 {
 		t.Errorf("%+v, exit %d, %q", got, r.ExitCode, n.touched())
 	}
+}
+
+// An adopted container under a name that older releases gave the app (mempool-electrs, electrumx) is lost, and not vanished, while its
+// monitor lives: rows 12a and 22.
+func TestALivingMonitorUnderALegacyName(t *testing.T) {
+	t.Parallel()
+	apps := five()
+	apps["solo"] += "  extensions:\n    archipelago: {legacy_names: [old-solo]}\n"
+	n := newNode(t, apps).firstBootDone()
+	n.script("old-solo", "docker.io/example/solo:v1.0", func(*podman.Inspect) {})
+	n.pass()
+	if r, _, err := n.store.ReadRecord("solo"); err != nil || r.Owner != state.Legacy {
+		t.Fatalf("it was not adopted: %+v, %v", r, err)
+	}
+	n.calls = nil
+	n.mu.Lock()
+	n.drop(n.containers["old-solo"])
+	n.mu.Unlock()
+	n.monitor("old-solo", 4999)
+	for _, change := range []func(*Options){func(*Options) {}, func(o *Options) { o.Remove, o.Only, o.Owner = []string{"solo"}, []string{"solo"}, true }} {
+		r := n.pass(change)
+		if got := n.result(r, "solo"); got.Row != "12a" || got.Action != NeedsHuman || r.ExitCode != ExitNeedsHuman || len(n.touched()) > 0 {
+			t.Errorf("%+v, exit %d, %q", got, r.ExitCode, n.touched())
+		}
+	}
+	_ = os.RemoveAll(n.layout.Host("/proc/4999"))
+	if got := n.result(n.pass(), "solo"); got.Row != "22" || !n.runs("solo") {
+		t.Errorf("vanished: %+v", got)
+	}
+	n.converged()
 }
 
 // What podman has lost track of is up: it is not restarted while podman can start nothing, and nothing else is done either.
