@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -89,17 +90,30 @@ func (o *verbOptions) pass(cmd *cobra.Command, c *connected) (reconcile.Result, 
 	options.CheckOnly = o.checkOnly
 	pass := c.pass(options)
 	pass.WaitLock = o.waitLock
-	result, err := pass.Run(cmd.Context())
+	result, err := c.warnFirst(warnings, func() (reconcile.Result, error) { return pass.Run(cmd.Context()) })
 	var locked state.ErrLocked
 	if errors.As(err, &locked) && len(options.Stop) > 0 && strings.HasPrefix(filepath.Base(locked.Path), "app-") {
 		return result, &exitError{exitLocked, "locked", err, "the stop is written down: whatever is at work there, the next pass stops the app"}
 	}
-	result.Warnings = append(warnings, result.Warnings...)
 	if err != nil {
 		return result, err
 	}
 	result.Warnings = append(result.Warnings, c.follow(cmd.Context(), result, true)...)
 	return result, nil
+}
+
+// warnFirst says what the owner should know before run changes anything: a stop alone can take ten minutes, and who needs
+// the app has suffered by then. The one document of --json holds the warnings.
+func (c *cli) warnFirst(warnings []string, run func() (reconcile.Result, error)) (reconcile.Result, error) {
+	if !c.json {
+		for _, w := range warnings {
+			fmt.Fprintln(c.err, "warning:", w)
+		}
+		warnings = nil
+	}
+	result, err := run()
+	result.Warnings = append(warnings, result.Warnings...)
+	return result, err
 }
 
 // printVerb is printResult with a line for every app, because each was asked for by name.

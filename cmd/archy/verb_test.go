@@ -1,0 +1,50 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+)
+
+// TestWhoSuffersIsSaidBeforeTheStop: the warnings of a request stand on stderr when the pass begins, and are said once.
+func TestWhoSuffersIsSaidBeforeTheStop(t *testing.T) {
+	request, later := "lnd will suffer: it does not work without bitcoin-knots", "the journal was cut"
+	for _, c := range []struct {
+		name        string
+		json, quiet bool
+		atStart     string
+		inResult    []string
+	}{
+		{name: "text", atStart: "warning: " + request + "\n", inResult: []string{later}},
+		{name: "quiet", quiet: true, atStart: "warning: " + request + "\n", inResult: []string{later}},
+		{name: "json", json: true, inResult: []string{request, later}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out, talk bytes.Buffer
+			e := &env{cli: &cli{out: &out, err: &talk, json: c.json, quiet: c.quiet}}
+			result, err := e.warnFirst([]string{request}, func() (reconcile.Result, error) {
+				if talk.String() != c.atStart {
+					t.Errorf("when the pass begins stderr holds %q, want %q", talk.String(), c.atStart)
+				}
+				return reconcile.Result{Apps: []reconcile.AppResult{}, Warnings: []string{later}}, nil
+			})
+			if err != nil || !slices.Equal(result.Warnings, c.inResult) {
+				t.Errorf("the result has the warnings %q, %v, want %q", result.Warnings, err, c.inResult)
+			}
+			if err := e.printVerb(result); err != nil {
+				t.Fatal(err)
+			}
+			if times := strings.Count(talk.String()+out.String(), request); times != 1 {
+				t.Errorf("it is said %d times:\n%s%s", times, talk.String(), out.String())
+			}
+		})
+	}
+	failed := errors.New("locked")
+	if _, err := (&cli{err: &bytes.Buffer{}}).warnFirst(nil, func() (reconcile.Result, error) { return reconcile.Result{}, failed }); !errors.Is(err, failed) {
+		t.Errorf("the error of the pass is %v", err)
+	}
+}
