@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"slices"
@@ -156,11 +157,32 @@ func (e *env) firstBootDone() bool {
 }
 
 func (e *env) printDoneBefore() error {
+	warnings := []string{}
+	if missing := e.notOfANode(); len(missing) > 0 {
+		warnings = append(warnings, fmt.Sprintf("the marker %s says that this is a node, but it has no %s", e.Layout.FirstBootDone(), strings.Join(missing, ", no ")))
+	}
 	if e.json {
-		return json.NewEncoder(e.out).Encode(map[string]any{"schema": 1, "event": "result", "result": "already done", "exit_code": exitOK})
+		return json.NewEncoder(e.out).Encode(map[string]any{"schema": 1, "event": "result", "result": "already done", "warnings": warnings, "exit_code": exitOK})
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(e.err, "warning: %s\nhint: %s\n", w, bootAgain)
 	}
 	_, err := fmt.Fprintln(e.out, "already done")
 	return err
+}
+
+// bootAgain makes what a node with a marker lacks.
+const bootAgain = "if the data disk is mounted, run: sudo archy first-boot --again"
+
+// notOfANode is what each first boot leaves behind and this machine does not have: a marker may have been copied, or come
+// with a backup of the data alone.
+func (e *env) notOfANode() (missing []string) {
+	for _, path := range []string{node.VolumeIDPath, e.Layout.Secrets(), firstboot.LingerPath(e.User)} {
+		if _, err := os.Stat(e.Layout.Host(path)); errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, path)
+		}
+	}
+	return missing
 }
 
 // host is the machine for the steps of root.

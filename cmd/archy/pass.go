@@ -231,6 +231,9 @@ func (e *env) requireSecrets() error {
 	if _, err := os.Stat(e.Layout.Host(e.Layout.Secrets())); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return &exitError{exitHuman, "no-secrets", fmt.Errorf("%s is missing; nothing was changed", e.Layout.Secrets()),
-		"if the data disk is mounted and this node is new, run: archy secrets gen"}
+	hint := "if the data disk is mounted and this node is new, run: archy secrets gen"
+	if e.firstBootDone() {
+		hint = bootAgain // secrets are not all that is missing
+	}
+	return &exitError{exitHuman, "no-secrets", fmt.Errorf("%s is missing; nothing was changed", e.Layout.Secrets()), hint}
 }

@@ -241,9 +241,12 @@ func (h *Host) since(ctx context.Context, property, unit string) (seconds int64,
 // busWait is how long the user's manager may take to come up.
 const busWait = 30 * time.Second
 
+// LingerPath is the file by which systemd keeps a user's manager running without anybody logged in; see loginctl(1).
+func LingerPath(u node.User) string { return "/var/lib/systemd/linger/" + u.Name }
+
 // linger plans that the service user's manager runs without anybody logged in.
 func (h *Host) linger(p *Plan) {
-	_, enabled, err := h.stat("/var/lib/systemd/linger/" + h.User.Name)
+	_, enabled, err := h.stat(LingerPath(h.User))
 	if err != nil || !enabled {
 		p.add(func(ctx context.Context) error { return h.startUser(ctx, "loginctl", "enable-linger", h.User.Name) }, "enable lingering of %s", h.User.Name)
 		return
