@@ -251,6 +251,8 @@ type change struct {
 	// ended is why nothing more is done to the app in this pass.
 	ended   error
 	changed bool
+	// busy tells that the app is another command's: what this pass knows of it is old.
+	busy bool
 	// proved tells that the app has passed a gate in this pass.
 	proved bool
 	// leave lets another app be changed while this one is only watched; nil where that is not wanted.
@@ -395,18 +397,17 @@ func (r *run) begin(ctx context.Context, c *change) error {
 	lock, err := r.Locks.App(ctx, c.ID, r.timing.Lock)
 	var locked state.ErrLocked
 	if errors.As(err, &locked) {
-		c.result.Action, c.result.Class, c.result.Cause = Left, ClassOK, "busy: "+locked.Error()
-		c.result.Error = nil
-		return errStop
+		return c.leaveBusy(locked.Error())
 	}
 	if err != nil {
 		return err
 	}
 	c.lock = lock
 	if r.overtaken(c) {
-		c.result.Action, c.result.Class, c.result.Cause = Left, ClassOK, "busy: another command has just changed it; the next pass looks again"
-		c.result.Error = nil
-		return errStop
+		return c.leaveBusy("another command has just changed it; the next pass looks again")
+	}
+	if r.madeAnew(ctx, c) {
+		return c.leaveBusy("another command or systemd has just started it anew; the next pass looks again")
 	}
 	if c.Force {
 		c.history.Close() // what fails from here on counts anew
@@ -415,6 +416,13 @@ func (r *run) begin(ctx context.Context, c *change) error {
 		return r.install(c)
 	}
 	return nil
+}
+
+// leaveBusy leaves the app as it is to the next pass.
+func (c *change) leaveBusy(why string) error {
+	c.busy = true
+	c.result.Action, c.result.Class, c.result.Cause, c.result.Error = Left, ClassOK, "busy: "+why, nil
+	return errStop
 }
 
 // overtaken tells that another command changed the app between the look at it and its lock. What was planned is for an app
@@ -428,6 +436,24 @@ func (r *run) overtaken(c *change) bool {
 		return found
 	}
 	return !found || !reflect.DeepEqual(now, *c.Record)
+}
+
+// madeAnew tells that the container which would be restarted is not the one that was looked at: another pass has restarted it,
+// which changes nothing in its record, or systemd has. What was wrong with the other one is no reason to end this one. An
+// owner's command and a first boot have their locks before they look.
+func (r *run) madeAnew(ctx context.Context, c *change) bool {
+	if r.Options.Owner || r.Options.Boot || !c.plan.restarts() {
+		return false
+	}
+	list, err := r.Engine.List(ctx)
+	if err != nil {
+		return false
+	}
+	i := slices.IndexFunc(list, func(now podman.Container) bool { return now.Name == c.liveName() })
+	if i < 0 || c.C == nil {
+		return i >= 0 || c.C != nil
+	}
+	return list[i].ID != c.C.ID || !list[i].StartedAt.Equal(c.C.StartedAt)
 }
 
 // endOp keeps what an operation's end means for its app.
@@ -563,6 +589,9 @@ func (r *run) settle(c *change, final map[string]podman.Container) {
 
 // keepHistory counts what the breaker counts. An app in its desired state with nothing to remember costs no write.
 func (r *run) keepHistory(c *change) error {
+	if c.busy {
+		return nil // the other command has counted, and may have written the record
+	}
 	now := r.Now()
 	h := &c.history
 	h.App = c.ID

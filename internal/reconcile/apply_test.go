@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -692,6 +693,69 @@ func TestTwoPassesAtOnce(t *testing.T) {
 	}
 	if r := n.pass(func(o *Options) { o.Only = []string{"solo"} }); r.ExitCode != 0 {
 		t.Errorf("a pass over one app beside a full one: exit %d", r.ExitCode)
+	}
+}
+
+// What a pass would restart was restarted by another one after the look at it, which its record does not show: it is left.
+func TestARestartThatAnotherPassHasMadeIsLeft(t *testing.T) {
+	ails := map[string]func(n *fakeNode){
+		"created": func(n *fakeNode) { n.containers["solo"].State = podman.InspectState{Status: podman.StateCreated} },
+		"unhealthy": func(n *fakeNode) {
+			n.containers["solo"].Health.Status = podman.HealthUnhealthy
+			h := state.History{App: "solo", UnhealthyPasses: 9, UnhealthySince: n.clock.Add(-time.Hour)}
+			if err := n.store.WriteHistory(h); err != nil {
+				n.t.Fatal(err)
+			}
+		},
+		"adopted": func(n *fakeNode) {
+			n.drop(n.containers["solo"])
+			_ = os.Remove(n.layout.Host(n.layout.Unit("solo")))
+			c := n.script("solo", "docker.io/example/solo:v1.0")
+			delete(n.services, "solo.service")
+			r := state.Record{App: "solo", Container: "solo", Owner: state.Legacy, Installed: true, By: state.ByAdopt}
+			if err := n.store.WriteRecord(r); err != nil {
+				n.t.Fatal(err)
+			}
+			n.downed(c, 1)
+		},
+	}
+	for name, ail := range ails {
+		t.Run(name, func(t *testing.T) {
+			n := fiveRunning(t)
+			ail(n)
+			n.later(time.Minute)
+			var first Result
+			var history state.History
+			late := n.passOf()
+			late.Planned = func(_ *World, p Plan) {
+				if !slices.ContainsFunc(p.Apps, func(a AppPlan) bool { return a.ID == "solo" && a.restarts() }) {
+					t.Errorf("it is not to be restarted:\n%s", p)
+				}
+				first = n.pass(func(o *Options) { o.Only = []string{"solo"} })
+				history, _ = n.store.ReadHistory("solo")
+			}
+			r, err := late.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := n.result(first, "solo"); got.Error != nil || !got.Changed {
+				t.Errorf("the first pass: %+v", got)
+			}
+			if got := n.result(r, "solo"); got.Action != Left || !strings.HasPrefix(got.Cause, "busy: another command or systemd has just started it anew") || got.Error != nil || r.ExitCode != 0 {
+				t.Errorf("the late pass: %+v, exit %d", got, r.ExitCode)
+			}
+			if calls := n.Calls("restart solo", "start in scope solo"); len(calls) != 1 {
+				t.Errorf("restarted by %q", calls)
+			}
+			if now, err := n.store.ReadHistory("solo"); err != nil || !reflect.DeepEqual(now, history) {
+				t.Errorf("the history was %+v and is %+v, %v", history, now, err)
+			}
+			n.later(time.Minute)
+			if plan := n.plan(); !plan.Empty() {
+				t.Errorf("the next pass still has to do:\n%s", plan)
+			}
+			n.unharmed()
+		})
 	}
 }
 

@@ -225,6 +225,11 @@ func (c *change) pinMode() {
 
 func (p AppPlan) replaces() bool { return slices.Contains(p.Steps, stepReplace) && p.Unit != nil }
 
+// restarts tells that the app's container is ended and comes back.
+func (p AppPlan) restarts() bool {
+	return slices.ContainsFunc(p.Steps, func(s step) bool { return s == stepRestart || s == stepReplace || s == stepLegacy })
+}
+
 func (r *run) beginReplace(c *change) error {
 	if err := r.Records.SavePrevUnit(c.Container, c.Unit.Content); err != nil {
 		return err

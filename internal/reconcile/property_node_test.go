@@ -32,7 +32,7 @@ func (n *fakeNode) disturb(r *rapid.T) {
 }
 
 // TestTwoPassesAtOnceAreOneAfterTheOther: two passes over the same node, full ones or such over some apps, end as if one had
-// waited for the other: no service is worked at twice at a time, no app is replaced twice, and nothing is left to do.
+// waited for the other: no service is worked at twice at a time, no app is replaced or restarted twice, and nothing is left to do.
 func TestTwoPassesAtOnceAreOneAfterTheOther(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
@@ -59,6 +59,9 @@ func TestTwoPassesAtOnceAreOneAfterTheOther(t *testing.T) {
 		for _, id := range n.set.Order() {
 			if times := len(n.Calls("save previous unit " + id)); times > 1 {
 				r.Fatalf("%s was replaced %d times:\n%s", id, times, strings.Join(n.calls, "\n"))
+			}
+			if times := len(n.Calls("restart " + id + ".service")); times > 1 {
+				r.Fatalf("%s was restarted %d times:\n%s", id, times, strings.Join(n.calls, "\n"))
 			}
 		}
 		n.later(10 * time.Minute)
