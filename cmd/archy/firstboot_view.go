@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/term"
@@ -30,7 +31,7 @@ func (e *env) bootView(s firstboot.Selection) bootView {
 	case e.quiet:
 		return quietView{}
 	case f != nil && term.IsTerminal(int(f.Fd())) && e.variable("TERM") != "dumb":
-		return newLiveView(f, s, !e.noColor && e.variable("NO_COLOR") == "")
+		return startLiveView(f, e.bootShape(s), !e.noColor && e.variable("NO_COLOR") == "")
 	}
 	return &lineView{w: e.err, verbose: e.verbose, apps: map[string]string{}}
 }
@@ -101,8 +102,31 @@ func said(ev firstboot.Event) string {
 	return ""
 }
 
+// bootShape is how the apps of a first boot hang together.
+type bootShape struct {
+	profile string
+	order   []string
+	tier    map[string]int
+	needs   map[string][]string
+}
+
+func (e *env) bootShape(s firstboot.Selection) bootShape {
+	shape := bootShape{profile: s.Profile, order: s.Apps, tier: map[string]int{}, needs: map[string][]string{}}
+	for id, app := range e.Set.Apps {
+		shape.tier[id] = app.Tier()
+	}
+	chosen := func(id string) bool { return slices.Contains(s.Apps, id) }
+	for _, id := range s.Apps {
+		for _, n := range e.Set.Needs(id) {
+			shape.needs[id] = append(shape.needs[id], e.Set.Provider(n.AppID, chosen))
+		}
+	}
+	return shape
+}
+
 // liveView draws the whole first boot in place, twice a second and at each event.
 type liveView struct {
+	bootShape
 	w     *os.File
 	color bool
 	began time.Time
@@ -113,7 +137,6 @@ type liveView struct {
 	progress firstboot.Progress
 	doing    string
 	apps     map[string]liveApp
-	order    []string
 	notes    []string
 	drawn    int
 }
@@ -124,9 +147,13 @@ type liveApp struct {
 	since time.Time
 }
 
-func newLiveView(w *os.File, s firstboot.Selection, color bool) *liveView {
-	v := &liveView{w: w, color: color, began: time.Now(), stop: make(chan struct{}), apps: map[string]liveApp{}, order: s.Apps,
-		progress: firstboot.NewProgress("", s.Profile, time.Now())}
+func newLiveView(w *os.File, shape bootShape, color bool, began time.Time) *liveView {
+	return &liveView{bootShape: shape, w: w, color: color, began: began, stop: make(chan struct{}), apps: map[string]liveApp{},
+		progress: firstboot.NewProgress("", shape.profile, began)}
+}
+
+func startLiveView(w *os.File, shape bootShape, color bool) *liveView {
+	v := newLiveView(w, shape, color, time.Now())
 	v.done.Go(func() {
 		tick := time.NewTicker(500 * time.Millisecond)
 		defer tick.Stop()
@@ -148,6 +175,7 @@ func (v *liveView) event(ev firstboot.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.progress.Add(&ev)
+	ev.Text, ev.Error = oneLine(ev.Text), oneLine(ev.Error)
 	switch ev.Kind {
 	case firstboot.AppEvent:
 		one := liveApp{ev, ev.At}
@@ -167,6 +195,17 @@ func (v *liveView) event(ev firstboot.Event) {
 	v.draw()
 }
 
+// oneLine keeps what an app's log may hold from moving the cursor.
+func oneLine(text string) string {
+	printable := func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}
+	return strings.Join(strings.Fields(strings.Map(printable, text)), " ")
+}
+
 // end leaves the last picture on the screen.
 func (v *liveView) end() {
 	close(v.stop)
@@ -181,37 +220,69 @@ func (v *liveView) end() {
 // drawn over.
 func (v *liveView) draw() {
 	width, height, err := term.GetSize(int(v.w.Fd()))
-	if err != nil || width < 20 {
+	if err != nil || width < 1 {
 		width, height = 80, 24
 	}
-	lines := v.picture(time.Now(), height-1)
+	lines := v.picture(time.Now(), width-1, height-1)
 	var b strings.Builder
 	if v.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", v.drawn)
 	}
 	b.WriteString("\r")
 	for _, line := range lines {
-		b.WriteString(ansi.Truncate(line, width-1, "…") + "\x1b[K\n")
+		b.WriteString(line + "\x1b[K\n")
 	}
 	b.WriteString("\x1b[J")
 	v.drawn = len(lines)
 	_, _ = io.WriteString(v.w, b.String())
 }
 
-// picture is what is to be seen: the bar, the steps, the apps that are not ready, the notes.
-func (v *liveView) picture(now time.Time, most int) []string {
+// picture is what is to be seen, in at most so many columns and lines: the bar, the steps, the tiers with the apps that are
+// not ready, the notes. Where there is no room the notes go first, then the last apps.
+func (v *liveView) picture(now time.Time, columns, most int) []string {
 	lines := []string{fmt.Sprintf("%s %3d %%  %s  %s", bar(v.progress.Percent), v.progress.Percent, clock(now.Sub(v.began)), v.bold("first boot, "+v.progress.Profile))}
-	lines = append(lines, v.steps())
+	lines = append(lines, v.steps(columns))
 	if v.doing != "" {
 		lines = append(lines, "  "+v.doing)
 	}
-	apps := v.appLines(now)
 	notes := v.notes[max(0, len(v.notes)-3):]
-	if room := most - len(lines) - len(notes); len(apps) > max(room, 1) {
-		cut := max(room-1, 0)
-		apps = append(apps[:cut], fmt.Sprintf("  and %d more", len(apps)-cut))
+	if len(lines)+fewTiers+len(notes) > most {
+		notes = nil
 	}
-	return slices.Concat(lines, apps, notes)
+	lines = slices.Concat(lines, fitting(v.tierLines(now), most-len(lines)-len(notes)), notes)
+	lines = lines[:max(0, min(len(lines), most))]
+	for i, line := range lines {
+		lines[i] = ansi.Truncate(line, columns, "…")
+	}
+	return lines
+}
+
+// fewTiers are the lines about tiers and apps that come before any note.
+const fewTiers = 3
+
+// tierLine is a line about tiers and apps; apps is how many it tells of that no other line does.
+type tierLine struct {
+	text string
+	apps int
+}
+
+// fitting are the lines that there is room for, and how many apps are in the others.
+func fitting(list []tierLine, room int) (lines []string) {
+	cut := len(list)
+	if cut > room {
+		cut = max(room-1, 0)
+	}
+	for _, line := range list[:cut] {
+		lines = append(lines, line.text)
+	}
+	more := 0
+	for _, line := range list[cut:] {
+		more += line.apps
+	}
+	if more > 0 {
+		lines = append(lines, fmt.Sprintf("  and %d more %s", more, plural(more, "app")))
+	}
+	return lines
 }
 
 const barWidth = 24
@@ -228,8 +299,8 @@ func (v *liveView) bold(text string) string {
 	return bold + text + reset
 }
 
-// steps are all steps in one line, with the one that runs in brackets.
-func (v *liveView) steps() string {
+// steps are the steps in one line, with the one that runs in brackets.
+func (v *liveView) steps(columns int) string {
 	var words []string
 	for _, s := range v.progress.Steps {
 		switch s.State {
@@ -244,28 +315,47 @@ func (v *liveView) steps() string {
 		}
 	}
 	// The last ones are the news.
-	return "  " + strings.Join(words[max(0, len(words)-6):], "  ")
+	words = words[max(0, len(words)-6):]
+	for len(words) > 1 && ansi.StringWidth(strings.Join(words, "  "))+2 > columns {
+		words = words[1:]
+	}
+	return "  " + strings.Join(words, "  ")
 }
 
-// appLines are the apps in their order, those that are ready in one line.
-func (v *liveView) appLines(now time.Time) (lines []string) {
-	var ready []string
+// tierLines are the tiers in their order: how many apps of each are ready, and a line for each that is begun and not ready.
+func (v *liveView) tierLines(now time.Time) (lines []tierLine) {
+	tiers := map[int][]string{}
 	for _, id := range v.appOrder() {
-		a := v.apps[id]
-		if a.Phase == firstboot.PhaseDone {
-			ready = append(ready, id)
-			continue
-		}
-		lines = append(lines, fmt.Sprintf("  %-20s %3d %%  %-18s %s", id, a.Percent, a.Phase, appDetail(a, now)))
+		tiers[v.tierOf(id)] = append(tiers[v.tierOf(id)], id)
 	}
-	if len(ready) > 0 {
-		lines = append(lines, fmt.Sprintf("  ready (%d): %s", len(ready), strings.Join(ready, " ")))
+	for _, tier := range slices.Sorted(maps.Keys(tiers)) {
+		var ready []string
+		var apps []tierLine
+		for _, id := range tiers[tier] {
+			switch a, begun := v.apps[id]; {
+			case a.Phase == firstboot.PhaseDone:
+				ready = append(ready, id)
+			case begun:
+				apps = append(apps, tierLine{strings.TrimRight(fmt.Sprintf("    %-20s %3d %%  %-18s %s", id, a.Percent, a.Phase, v.appDetail(a, now)), " "), 1})
+			}
+		}
+		head := fmt.Sprintf("  tier %d: %d of %d ready  %s", tier, len(ready), len(tiers[tier]), strings.Join(ready, " "))
+		lines = append(append(lines, tierLine{strings.TrimRight(head, " "), len(tiers[tier]) - len(apps)}), apps...)
 	}
 	return lines
 }
 
+// tierOf is an app's tier; one that no manifest tells of is counted among the others that are nobody's base.
+func (v *liveView) tierOf(id string) int {
+	if tier, ok := v.tier[id]; ok {
+		return tier
+	}
+	return 3
+}
+
+// appOrder are the chosen apps in their order, and whatever else was told of.
 func (v *liveView) appOrder() []string {
-	order := slices.DeleteFunc(slices.Clone(v.order), func(id string) bool { _, ok := v.apps[id]; return !ok })
+	order := slices.Clone(v.order)
 	for _, id := range slices.Sorted(maps.Keys(v.apps)) {
 		if !slices.Contains(order, id) {
 			order = append(order, id)
@@ -274,10 +364,33 @@ func (v *liveView) appOrder() []string {
 	return order
 }
 
+// waitsFor is what an app that is made and not started waits for: an app that it needs, or the tiers below it.
+func (v *liveView) waitsFor(id string) string {
+	for _, need := range v.needs[id] {
+		if !v.over(need) {
+			return "waits for " + need
+		}
+	}
+	for _, other := range v.order {
+		if tier := v.tierOf(other); tier < v.tierOf(id) && !v.over(other) {
+			return fmt.Sprintf("waits for tier %d", tier)
+		}
+	}
+	return ""
+}
+
+// over tells that nothing more becomes of an app in this run.
+func (v *liveView) over(id string) bool {
+	return slices.Contains([]string{firstboot.PhaseDone, firstboot.PhaseFailed, firstboot.PhaseNeeds, firstboot.PhaseBlocked, firstboot.PhaseStillBegin, firstboot.PhaseHeld},
+		v.apps[id].Phase)
+}
+
 // appDetail is how much has come, or what is waited for, and since when.
-func appDetail(a liveApp, now time.Time) string {
+func (v *liveView) appDetail(a liveApp, now time.Time) string {
 	detail := strings.TrimPrefix(said(a.Event), ": ")
 	switch {
+	case detail == "" && a.Phase == firstboot.PhaseCreating:
+		detail = v.waitsFor(a.App)
 	case a.Error == "" && a.Total > 0:
 		detail = fmt.Sprintf("%s of %s", megabytes(a.Bytes), megabytes(a.Total))
 	case a.Error == "" && a.Bytes > 0:

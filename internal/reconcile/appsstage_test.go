@@ -92,6 +92,14 @@ func TestFirstBootOfFive(t *testing.T) {
 	if got := b.phases("solo"); !slices.Equal(got, want) {
 		t.Errorf("phases of solo %q, want %q", got, want)
 	}
+	for app, want := range map[string]string{"pgdb": "waits for its health check, at most 3m0s", "solo": "waits for its health check, at most 2m0s"} {
+		told := slices.ContainsFunc(b.events, func(ev firstboot.Event) bool {
+			return ev.App == app && ev.Phase == firstboot.PhaseWaiting && ev.Text == want
+		})
+		if !told {
+			t.Errorf("what %s waits for is not told: want %q", app, want)
+		}
+	}
 	b.wantSteps()
 	b.neverBack()
 	if got, want := b.Calls("start "), []string{"start pgdb.service", "start base.service", "start api.service"}; !slices.Equal(got[:3], want) {

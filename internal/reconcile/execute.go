@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/images"
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
@@ -369,7 +370,7 @@ func (r *run) stopLimit(c *change) time.Duration {
 
 // pass waits for the gate and keeps what came of it.
 func (r *run) pass(ctx context.Context, c *change, op Operation) error {
-	r.report(Event{Op: op, Moment: MomentGate})
+	r.report(Event{Op: op, Moment: MomentGate, Text: c.gateWords(*op.Gate)})
 	c.giveWay()
 	out := r.gate(ctx, c, *op.Gate, r.window(c, op))
 	switch {
@@ -384,6 +385,14 @@ func (r *run) pass(ctx context.Context, c *change, op Operation) error {
 		return r.stillStarting(ctx, c, op.Gate.Limit)
 	}
 	return r.succeeded(ctx, c)
+}
+
+// gateWords say what is waited for, and how long.
+func (c *change) gateWords(g Gate) string {
+	if g.Condition == manifest.Started || c.Spec.Health == nil {
+		return "looks whether it stays up"
+	}
+	return "waits for its health check, at most " + g.Limit.String()
 }
 
 // window is how long an app must live before it counts as started. At a first boot its own health check is the proof.
@@ -563,6 +572,7 @@ func (r *run) wait(ctx context.Context, c *change, op Operation) error {
 	if replacing {
 		window = r.timing.Alive
 	}
+	r.report(Event{Op: op, Moment: MomentGate, Text: c.gateWords(*op.Gate)})
 	out := r.gate(ctx, c, *op.Gate, window)
 	switch {
 	case replacing && (out.dead != nil || (!out.reached && out.err == nil && c.Tier != 1 && c.Tier != 2)):
