@@ -99,7 +99,12 @@ func (o *firstBootOptions) run(cmd *cobra.Command) error {
 	if err := h.MakeLockDir(); err != nil {
 		return err
 	}
-	lock, err := e.Locks.NodeExclusive(cmd.Context(), o.waitLock)
+	return o.alone(cmd.Context(), e, func() error { return o.boot(cmd, e, h) })
+}
+
+// alone boots while no other run does anything. Whoever has waited for a first boot has nothing left to do.
+func (o *firstBootOptions) alone(ctx context.Context, e *env, boot func() error) error {
+	lock, err := e.Locks.NodeExclusive(ctx, o.waitLock)
 	if err != nil {
 		return err
 	}
@@ -107,7 +112,7 @@ func (o *firstBootOptions) run(cmd *cobra.Command) error {
 	if !o.again && e.firstBootDone() { // another run has ended meanwhile
 		return e.printDoneBefore()
 	}
-	return o.boot(cmd, e, h)
+	return boot()
 }
 
 // valid refuses what the command line has wrong, before anything is looked at.

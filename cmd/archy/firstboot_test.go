@@ -6,9 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"git.tx1138.com/lfg2025/archy/dist"
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // TestAMarkerWithoutANode: a machine with the marker of a first boot is left alone, and told what of a node it lacks.
@@ -49,5 +52,47 @@ func TestAMarkerWithoutANode(t *testing.T) {
 		if there < len(parts) {
 			put(parts[there])
 		}
+	}
+}
+
+// TestTwoFirstBootsAtOnce: while one boots, a second that does not wait ends with 5; one that waits finds all done and does
+// nothing, as the script of the old name does. test/node/firstboot has the same with three processes.
+func TestTwoFirstBootsAtOnce(t *testing.T) {
+	layout := node.NewLayout(t.TempDir(), node.Default(), node.DefaultUser("archipelago"))
+	for _, dir := range []string{layout.DataDir, layout.LockDir} {
+		if err := os.MkdirAll(layout.Host(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runAt := func(out *bytes.Buffer, wait time.Duration, boot func() error) error {
+		e := &env{cli: &cli{out: out, err: &bytes.Buffer{}}, Layout: layout, Locks: state.NewLocks(layout)}
+		return (&firstBootOptions{waitLock: wait}).alone(t.Context(), e, boot)
+	}
+	never := func() error { t.Error("a second one boots"); return nil }
+	var first, second, third bytes.Buffer
+	waited := make(chan error, 1)
+	err := runAt(&first, 0, func() error {
+		if err := runAt(&second, 0, never); classify(err).Code != exitLocked {
+			t.Errorf("one that does not wait: %v", err)
+		}
+		go func() { waited <- runAt(&third, time.Minute, never) }()
+		select {
+		case err := <-waited:
+			t.Fatalf("one that waits has ended already: %v", err)
+		case <-time.After(300 * time.Millisecond):
+		}
+		return os.WriteFile(layout.Host(layout.FirstBootDone()), nil, 0o644)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waited; err != nil || third.String() != "already done\n" {
+		t.Errorf("one that has waited says %q, %v", third.String(), err)
+	}
+	if first.Len()+second.Len() > 0 {
+		t.Errorf("the others say %q, %q", first.String(), second.String())
+	}
+	if shim := string(dist.Text("scripts/first-boot-containers.sh")); !strings.Contains(shim, "\nexec /usr/local/bin/archy first-boot --wait-lock 2h \"$@\"\n") {
+		t.Errorf("the script of the old name does not wait:\n%s", shim)
 	}
 }
