@@ -209,11 +209,11 @@ func failures(results []reconcile.AppResult) string {
 
 // containers makes a whole pass. What could not be had a moment ago is not asked for again.
 func (r *run) containers(ctx context.Context) (string, error) {
-	ended, all := map[string]bool{}, 0
+	ended, all := map[string]reconcile.Class{}, 0
 	pass := r.pass(func(ev reconcile.Event) {
 		r.follow(ev)
 		if ev.Ended != nil {
-			ended[ev.Ended.App] = true
+			ended[ev.Ended.App] = ev.Ended.Class
 			r.end(*ev.Ended)
 			r.progress(firstboot.Containers, len(ended), all)
 		}
@@ -224,7 +224,8 @@ func (r *run) containers(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for _, a := range result.Apps {
-		if !ended[a.App] {
+		// What archy must remember of an app is written last, and may fail, as on a full disk.
+		if class, ok := ended[a.App]; !ok || class != a.Class {
 			r.end(a)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"git.tx1138.com/lfg2025/archy/internal/node"
@@ -318,4 +319,87 @@ func TestBareMountPoint(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFullDiskWhileTheAppsAreMade: the data disk becomes full in step images, on a file system that really has no room. What is
+// set aside is enough for the progress and the marker of a run whose apps fail for it; without that too the run ends without a
+// marker and names the disk. The next run with room completes, and sets aside again.
+func TestFullDiskWhileTheAppsAreMade(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to mount a small file system")
+	}
+	for name, nothingLeft := range map[string]bool{"the reserve helps": false, "the reserve is used up": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newHost(t)
+			data := f.at(f.Layout.DataDir)
+			f.must(os.MkdirAll(data, 0o755))
+			if err := syscall.Mount("none", data, "tmpfs", 0, "size=6m"); err != nil {
+				t.Skipf("needs to mount a small file system: %v", err)
+			}
+			t.Cleanup(func() { _ = syscall.Unmount(data, 0) })
+			var events []Event
+			r, stage := f.runner(&events)
+			stage.run = func(_ context.Context, _ AppsJob, report func(Event)) error {
+				report(Event{Kind: StepEvent, Step: Images, State: Running})
+				err := f.fill()
+				if nothingLeft {
+					report(Event{Kind: AppEvent, App: "lnd", Phase: PhasePulling, Percent: 20})
+					f.must(os.RemoveAll(f.at(f.Layout.State(".reserve"))))
+					err = f.fill()
+				}
+				report(Event{Kind: AppEvent, App: "lnd", Phase: PhaseFailed, Percent: 20, Error: "image: " + err.Error()})
+				report(Event{Kind: StepEvent, Step: Images, State: Done})
+				return nil
+			}
+			p, err := r.Run(context.Background())
+			var kept Progress
+			found, readErr := f.State.ReadFirstBoot(&kept)
+			if !found || readErr != nil {
+				t.Fatalf("the progress: %v", readErr)
+			}
+			if text := story(events); !strings.Contains(text, "no space left on device") {
+				t.Errorf("the disk is not named:\n%s", text)
+			}
+			if nothingLeft {
+				if err == nil || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "step marker: ") || p.Result != ResultFailed {
+					t.Errorf("%v, result %q", err, p.Result)
+				}
+				if !slices.ContainsFunc(p.Warnings, func(w string) bool { return strings.HasPrefix(w, notKept) }) {
+					t.Errorf("warnings %q", p.Warnings)
+				}
+				f.noMarker()
+			} else {
+				if err != nil || p.Result != ResultPartial || kept.Result != ResultPartial || kept.Percent != 100 || kept.Apps["lnd"].Error == "" {
+					t.Errorf("%v, result %q, kept %+v", err, p.Result, kept)
+				}
+				if !strings.Contains(f.read(f.Layout.FirstBootDone()), `"result":"partial"`) {
+					t.Error("the marker does not say that it is partial")
+				}
+			}
+			f.must(os.Remove(f.at(f.Layout.Data("hog"))))
+			events = nil
+			again, _ := f.runner(&events)
+			again.Again = true
+			if p, err := again.Run(context.Background()); err != nil || p.Result != ResultOK || p.Percent != 100 {
+				t.Errorf("with room: %v, %+v", err, p)
+			}
+			if !strings.Contains(f.read(f.Layout.FirstBootDone()), `"result":"ok"`) {
+				t.Error("no marker of the whole node")
+			}
+			if st, err := os.Stat(f.at(f.Layout.State(".reserve"))); err != nil || st.Size() != f.Reserve {
+				t.Errorf("nothing is set aside again: %v", err)
+			}
+		})
+	}
+}
+
+// fill takes all the room that the data disk has, and gives the error of the write that had none.
+func (f *fakeHost) fill() error {
+	hog, err := os.OpenFile(f.at(f.Layout.Data("hog")), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	f.must(err)
+	defer hog.Close()
+	for err == nil {
+		_, err = hog.Write(make([]byte, 4096))
+	}
+	return err
 }

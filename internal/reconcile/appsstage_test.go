@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -173,6 +174,54 @@ func TestFirstBootWithoutOneImage(t *testing.T) {
 	for _, id := range fiveJob.Apps {
 		b.wantPhase(id, firstboot.PhaseDone, "")
 	}
+}
+
+// test that a disk that becomes full at any write is told, costs nothing that was there, and that the next run with room
+// completes
+func TestFirstBootOnAFullDisk(t *testing.T) {
+	for k := 1; ; k++ {
+		b := newBoot(t, reconcile.Five())
+		b.FullFrom(k)
+		err := b.stage().Run(t.Context(), fiveJob, func(ev firstboot.Event) { b.events = append(b.events, ev) })
+		there := b.Units(t)
+		first := b.Room()
+		if first == "" {
+			if k < 30 {
+				t.Errorf("only %d writes", k)
+			}
+			return
+		}
+		b.neverBack()
+		if told := b.told(err); !strings.Contains(told, "no space left on device") {
+			t.Errorf("full from write %d (%s) on: the disk is not named:\n%s", k, first, told)
+		}
+		b.run(fiveJob)
+		for _, id := range fiveJob.Apps {
+			b.wantPhase(id, firstboot.PhaseDone, "")
+		}
+		for name, text := range b.Units(t) {
+			if was, ok := there[name]; ok && was != text {
+				t.Errorf("%s was written by halves:\n%s", name, was)
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("full from write %d (%s) on", k, first)
+		}
+		_ = os.RemoveAll(b.Layout().Root)
+	}
+}
+
+// told is all that a run says went wrong.
+func (b *boot) told(err error) string {
+	lines := []string{fmt.Sprint(err)}
+	for _, ev := range b.events {
+		if ev.Error != "" {
+			lines = append(lines, ev.App+": "+ev.Error)
+		} else if ev.Kind == firstboot.AppEvent && ev.Phase == firstboot.PhaseDone && ev.Text != "" {
+			lines = append(lines, ev.App+": "+ev.Text)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 func TestFirstBootWithAnAppThatDies(t *testing.T) {

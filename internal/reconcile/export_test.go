@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"git.tx1138.com/lfg2025/archy/apps"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
@@ -79,6 +80,17 @@ func (n Node) Offer(ref string) { n.registry[ref] = true }
 // Dies makes what an image holds end at its start; Sick keeps it from ever becoming healthy.
 func (n Node) Dies(ref string) { n.behave[ref] = behaviour{dies: 1, says: "no chain"} }
 func (n Node) Sick(ref string) { n.behave[ref] = behaviour{sick: true} }
+
+// FullFrom leaves no room for the at-th change that needs some and those after it; Room makes room again, and tells which was
+// the first that had none: "" when there was none.
+func (n Node) FullFrom(at int) { n.fault = fault{kind: "full", at: at} }
+
+func (n Node) Room() (first string) {
+	first = n.fault.hit
+	n.revive()
+	n.later(6 * time.Minute) // over any back-off
+	return first
+}
 
 // Script makes a running container as an older release's script did.
 func (n Node) Script(name, image string) string { return n.script(name, image).ID }
