@@ -48,6 +48,33 @@ func TestTheWalletOfAnLndElsewhere(t *testing.T) {
 	}
 }
 
+// An adopted lnd that vanishes is made anew over the data that it had, also after a migration that was undone.
+func TestAnLndElsewhereThatVanishes(t *testing.T) {
+	for _, undone := range []bool{false, true} {
+		n := walletNode(t)
+		n.pass(func(o *Options) { o.Only = []string{"bitcoin-knots"} })
+		n.later(3 * time.Minute)
+		n.lay("/mnt/old/lnd/data/chain/bitcoin/mainnet/wallet.db", "the owner's")
+		n.script("lnd", "docker.io/example/lnd:v0.9", binds("/mnt/old/lnd", "/data"))
+		n.pass()
+		if undone {
+			n.onCall = nil
+			n.behave[lndImage] = behaviour{dies: 1}
+			if got := n.result(n.pass(migrateAll), "lnd"); got.Action != RolledBack {
+				t.Fatalf("%+v", got)
+			}
+			n.behave = map[string]behaviour{}
+		}
+		n.drop(n.containers["lnd"])
+		n.later(10 * time.Minute)
+		n.pass()
+		unit := n.text(n.layout.Unit("lnd"))
+		if !strings.Contains(unit, "Volume=/mnt/old/lnd:/data") || len(n.Calls("write secret lnd-wallet-password")) > 0 || !n.runs("lnd") {
+			t.Errorf("undone %v: calls %q\n%s", undone, n.Calls("write secret"), unit)
+		}
+	}
+}
+
 func (n *fakeNode) observed(id string) *App {
 	n.t.Helper()
 	w, err := n.passOf().Observer.Observe(n.t.Context())

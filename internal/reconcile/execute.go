@@ -74,11 +74,12 @@ func (r *run) execute(ctx context.Context, c *change, op Operation) error {
 	return fmt.Errorf("operation %q is not known", op.Kind)
 }
 
-// adopt writes an install record and nothing else.
+// adopt writes an install record and nothing else. Where the data lie is in it: a container that vanishes cannot say so any more.
 func (r *run) adopt(c *change) error {
 	c.record.Owner, c.record.Installed, c.record.By = state.Legacy, true, state.ByAdopt
 	c.record.InstalledAt, c.record.RemovedAt = r.Now().UTC(), time.Time{}
 	c.record.Image, c.record.ImageID = c.C.Image, c.C.ImageID
+	c.record.Pinned.Volumes = c.Pins.Volumes
 	c.changed = true
 	return r.Records.WriteRecord(c.record)
 }

@@ -172,7 +172,8 @@ func (r *run) undoMigration(ctx context.Context, c *change, why error) error {
 		}
 	}
 	c.changed = true
-	c.record.Op, c.record.Owner, c.record.Pinned, c.record.PendingRestart = nil, state.Legacy, state.Pinned{}, ""
+	c.record.Op, c.record.Owner, c.record.PendingRestart = nil, state.Legacy, ""
+	c.record.Pinned = state.Pinned{Volumes: c.record.Pinned.Volumes}
 	if err := r.Records.WriteRecord(c.record); err != nil {
 		return err
 	}
