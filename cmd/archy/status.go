@@ -210,6 +210,9 @@ func statusNotes(a reconcile.AppResult, now time.Time) []string {
 	if a.UpgradeAvailable != "" && !strings.Contains(a.Cause, a.UpgradeAvailable) {
 		notes = append(notes, "upgrade available: "+a.UpgradeAvailable)
 	}
+	if a.UpgradeShipped != "" {
+		notes = append(notes, "upgrade available (shipped): "+a.UpgradeShipped)
+	}
 	if a.Breaker.NextAttempt.After(now) {
 		notes = append(notes, "next try in "+a.Breaker.NextAttempt.Sub(now).Round(time.Second).String())
 	}

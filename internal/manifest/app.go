@@ -43,6 +43,8 @@ type App struct {
 	Dir   string `yaml:"-"`
 	File  string `yaml:"-"`
 	Local bool   `yaml:"-"`
+	// Shipped is the image in the shipped manifest that a local one replaces, "" without one.
+	Shipped string `yaml:"-"`
 	// Unknown holds the keys that archy does not know, by their path in the document. Kept, not interpreted.
 	Unknown map[string]any `yaml:"-"`
 }

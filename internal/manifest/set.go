@@ -44,7 +44,12 @@ func LoadFrom(sources ...Source) (*Set, []Finding) {
 	var findings []Finding
 	for _, s := range sources {
 		found, more := s.documents()
-		maps.Copy(docs, found)
+		for id, doc := range found {
+			if was := docs[id]; was != nil && was.app != nil && doc.app != nil {
+				doc.app.Shipped = was.app.Container.Image
+			}
+			docs[id] = doc
+		}
 		findings = append(findings, more...)
 	}
 	set, more := newSet(slices.Collect(maps.Values(docs)), true)

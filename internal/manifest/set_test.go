@@ -252,3 +252,19 @@ func TestStopGraceOfShippedApps(t *testing.T) {
 		t.Errorf("another app has %d s", got)
 	}
 }
+
+// A local manifest says what the shipped one that it replaces has.
+func TestShippedImageOfALocalManifest(t *testing.T) {
+	shipped, local := t.TempDir(), t.TempDir()
+	for _, id := range []string{"alpha", "beta"} {
+		write(t, shipped, id+"/manifest.yml", strings.Replace(minimal(id), "7.2-alpine", "7.4-alpine", 1))
+	}
+	write(t, local, "alpha/manifest.yml", minimal("alpha"))
+	write(t, local, "gamma/manifest.yml", minimal("gamma"))
+	set, _ := Load(shipped, local)
+	for id, want := range map[string]string{"alpha": "docker.io/library/redis:7.4-alpine", "beta": "", "gamma": ""} {
+		if got := set.Apps[id].Shipped; got != want {
+			t.Errorf("%s: %q, want %q", id, got, want)
+		}
+	}
+}

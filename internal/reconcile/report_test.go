@@ -43,3 +43,18 @@ func TestDependencyCameUp(t *testing.T) {
 		t.Error("bitcoin did not come up")
 	}
 }
+
+// The owner's manifest is older than the shipped one by now: it is told, and nothing is done.
+func TestShippedHasMovedOn(t *testing.T) {
+	t.Parallel()
+	n := fiveRunning(t)
+	solo := n.set.Apps["solo"]
+	solo.Local = true
+	for shipped, want := range map[string]string{"docker.io/example/solo:v1.1": "docker.io/example/solo:v1.1", "docker.io/example/solo:v1.0": "", "docker.io/example/solo:v0.9": "", "docker.io/other/solo:v2.0": "", "": ""} {
+		solo.Shipped = shipped
+		r := n.pass()
+		if got := n.result(r, "solo"); got.UpgradeShipped != want || got.UpgradeAvailable != "" || got.Action != NoOp || len(n.touched()) > 0 {
+			t.Errorf("%s: %+v", shipped, got)
+		}
+	}
+}

@@ -69,10 +69,12 @@ type AppResult struct {
 	Changed   bool    `json:"changed"`
 	Drift     []Drift `json:"drift"`
 
-	Image            string       `json:"image,omitempty"`
-	UpgradeAvailable string       `json:"upgrade_available,omitempty"`
-	Breaker          BreakerState `json:"breaker"`
-	Error            *AppError    `json:"error,omitempty"`
+	Image            string `json:"image,omitempty"`
+	UpgradeAvailable string `json:"upgrade_available,omitempty"`
+	// UpgradeShipped is the image of the shipped manifest when it is newer than the one in the owner's, which takes its place.
+	UpgradeShipped string       `json:"upgrade_shipped,omitempty"`
+	Breaker        BreakerState `json:"breaker"`
+	Error          *AppError    `json:"error,omitempty"`
 	// Repeated tells that the error was told within the last hour and is no news.
 	Repeated bool `json:"-"`
 	// Running tells that the container runs.
@@ -122,7 +124,7 @@ func initial(p AppPlan, now time.Time) AppResult {
 	r := AppResult{
 		App: p.ID, Container: p.Container, Tier: p.Tier, Owner: owner(p.App), Desired: p.Want,
 		State: p.State, Stage: p.Stage.Text, Action: p.Action, Cause: p.Cause, Drift: p.allDrift(),
-		Image: p.Spec.Image, UpgradeAvailable: p.Upgrade, Row: p.Row, Class: p.Class,
+		Image: p.Spec.Image, UpgradeAvailable: p.Upgrade, UpgradeShipped: shippedNewer(p.Manifest), Row: p.Row, Class: p.Class,
 		Breaker: BreakerState{Open: p.History.IsOpen(), Count: p.History.Attempts(now)},
 		Ports:   portWords(p.App), Restarts: p.Service.NRestarts, Local: p.Manifest != nil && p.Manifest.Local,
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 )
@@ -166,6 +167,14 @@ func upgradeNote(a *App) string {
 		return "upgrade available: " + a.Upgrade
 	}
 	return ""
+}
+
+// shippedNewer is the shipped image that has moved on beyond the one in the owner's own manifest.
+func shippedNewer(m *manifest.App) string {
+	if m == nil || m.Shipped == "" || repository(m.Shipped) != repository(m.Container.Image) || !lowerVersion(m.Container.Image, m.Shipped) {
+		return ""
+	}
+	return m.Shipped
 }
 
 func newCause(a *App) string {
