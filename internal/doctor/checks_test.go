@@ -80,6 +80,14 @@ var ailments = []ailment{
 	{"no lingering", "D_LINGER", func(f *fake) { f.remove("/var/lib/systemd/linger/archipelago") }, Error, "enable lingering", "sudo loginctl enable-linger archipelago", false},
 	{"no drop-in", "D_DROPIN", func(f *fake) { f.remove("/etc/systemd/system/user@1000.service.d/10-archipelago.conf") }, Warning, "10-archipelago.conf", "sudo archy doctor --fix", false},
 	{"control groups of version 1", "D_CGROUP", func(f *fake) { f.remove("/sys/fs/cgroup/cgroup.controllers") }, Error, "no control groups of version 2", "kernel's command line", false},
+	{"limits in force", "D_CGROUP", func(f *fake) {
+		uid := itoa(f.User.UID)
+		group := "/sys/fs/cgroup/user.slice/user-" + uid + ".slice/user@" + uid + ".service/app.slice/filebrowser.service/"
+		f.write(group+"memory.max", "max\n", 0o644)
+		f.write(group+"libpod-payload-abc/memory.max", "268435456\n", 0o644)
+		f.write(group+"libpod-payload-abc/cpu.max", "150000 100000\n", 0o644)
+		f.write(group+"libpod-payload-abc/pids.max", "2048\n", 0o644)
+	}, Info, "delegated: cpu, memory, pids; limits in force: filebrowser 256 MiB, 1.5 cpu, 2048 pids", "", false},
 	{"no delegation", "D_CGROUP", func(f *fake) { f.Facts.Delegated.Memory = false }, Warning, "not delegated: memory", again, false},
 	{"a runtime directory that all may read", "D_RUNTIME_DIR", func(f *fake) { f.must(os.Chmod(f.at(f.Layout.RuntimeDir), 0o755)) }, Error, "not a private directory", "sudo systemctl start user@", false},
 	{"no user bus", "D_RUNTIME_DIR", func(f *fake) { f.remove(f.Layout.UserBus()) }, Error, "bus does not answer", "sudo systemctl start user@", false},

@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -71,11 +73,63 @@ func cgroup(_ context.Context, n *Node) []Finding {
 		return []Finding{failure(top, "no control groups of version 2: no limit of an app can hold").
 			by("remove systemd.unified_cgroup_hierarchy=0 from the kernel's command line and start the machine again")}
 	}
-	if missing := n.Facts.Delegated.Missing(); len(missing) > 0 {
-		return []Finding{warning("user@"+itoa(n.User.UID)+".service", "not delegated: %s; apps run without these limits. The machine has: %s",
-			strings.Join(missing, ", "), n.text(top)).by("%s, then start the machine again; if it stays so, the kernel has them switched off", again)}
+	manager := "user@" + itoa(n.User.UID) + ".service"
+	missing := n.Facts.Delegated.Missing()
+	var list []Finding
+	if len(missing) > 0 {
+		list = append(list, warning(manager, "not delegated: %s; apps run without these limits. The machine has: %s",
+			strings.Join(missing, ", "), n.text(top)).by("%s, then start the machine again; if it stays so, the kernel has them switched off", again))
 	}
-	return nil
+	if limits := n.limitsInForce(); len(limits) > 0 {
+		given := slices.DeleteFunc([]string{"cpu", "memory", "pids"}, func(c string) bool { return slices.Contains(missing, c) })
+		list = append(list, info(manager, "delegated: %s; limits in force: %s", strings.Join(given, ", "), strings.Join(limits, "; ")))
+	}
+	return list
+}
+
+// limitsInForce are the limits that the kernel holds the services of the apps to, in words.
+func (n *Node) limitsInForce() []string {
+	uid := itoa(n.User.UID)
+	var list []string
+	for _, id := range n.Set.Order() {
+		group := n.Layout.Host("/sys/fs/cgroup/user.slice/user-" + uid + ".slice/user@" + uid + ".service/app.slice/" + n.Set.Apps[id].Unit() + ".service")
+		var words []string
+		if bytes := tightest(group, "memory.max"); bytes > 0 {
+			words = append(words, size(int64(bytes)))
+		}
+		if cores := tightest(group, "cpu.max"); cores > 0 {
+			words = append(words, strconv.FormatFloat(cores, 'g', 3, 64)+" cpu")
+		}
+		if pids := tightest(group, "pids.max"); pids > 0 {
+			words = append(words, strconv.Itoa(int(pids))+" pids")
+		}
+		if len(words) > 0 {
+			list = append(list, id+" "+strings.Join(words, ", "))
+		}
+	}
+	return list
+}
+
+// tightest is the smallest value of a limit in a control group and in those below it, where podman sets it; 0 without one. A share of the
+// processors is a quota and its period (cgroup v2, "Interface Files").
+func tightest(group, file string) (least float64) {
+	files, _ := filepath.Glob(filepath.Join(group, file))
+	for _, below := range []string{"*", "*/*"} {
+		more, _ := filepath.Glob(filepath.Join(group, below, file))
+		files = append(files, more...)
+	}
+	for _, f := range files {
+		text, _ := os.ReadFile(f)
+		quota, period, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+		value, err := strconv.ParseFloat(quota, 64) // "max" is none
+		if p, perr := strconv.ParseFloat(period, 64); perr == nil && p > 0 {
+			value /= p
+		}
+		if err == nil && value > 0 && (least == 0 || value < least) {
+			least = value
+		}
+	}
+	return least
 }
 
 func runtimeDir(ctx context.Context, n *Node) []Finding {
