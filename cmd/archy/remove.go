@@ -29,6 +29,8 @@ terminal it is asked for.`,
 	f := cmd.Flags()
 	f.BoolVar(&o.Cascade, "cascade", false, "remove the apps that need them too")
 	f.BoolVar(&o.Purge, "purge-data", false, "move the data of the named apps to the trash")
+	f.BoolVar(&o.Purge, "purge", false, "the same as --purge-data")
+	_ = f.MarkHidden("purge")
 	f.StringArrayVar(&confirmed, "confirm", nil, "the `APP` whose data are meant (repeatable)")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		if o.Purge && !o.checkOnly {
