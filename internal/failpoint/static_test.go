@@ -136,7 +136,7 @@ var pointless = map[string]string{
 	"internal/secrets/write.go writeTemp":          "the new file before it has its name",
 	"internal/secrets/write.go create":             "the point is in place, which calls it",
 	"internal/secrets/write.go replace":            "the point is in place, which calls it",
-	"internal/state/full.go GiveUpReserve":         "empty space; it is there to be given up when nothing else can be written",
+	"internal/state/full.go dropReserve":           "empty space; it is there to be given up when nothing else can be written",
 	"internal/state/full.go setAside":              "empty space",
 	"internal/update/disk.go Install":              "the new file before it has its name",
 }

@@ -26,12 +26,14 @@ func NoRoom(err error) bool {
 // GiveUpReserve makes room for what must be written on a full disk, and notes it, so that it is set aside again. False: there was nothing to
 // give up.
 func GiveUpReserve(l node.Layout) bool {
-	if os.Remove(l.Host(Reserve(l))) != nil {
+	if !dropReserve(l) {
 		return false
 	}
 	_, _ = New(l).DiskFull(time.Now(), false)
 	return true
 }
+
+func dropReserve(l node.Layout) bool { return os.Remove(l.Host(Reserve(l))) == nil }
 
 // fullDisk is state/disk-full.json: since when the data disk is full. Told: a write found no room on a disk that has space by its figures.
 type fullDisk struct {
@@ -45,7 +47,7 @@ func (s *Store) fullFile() string { return s.layout.State("disk-full.json") }
 // DiskFull notes that the data disk was found full, by its figures (measured) or by a write alone, and gives up the reserve. The first time of
 // several is told, and the first that it is measured.
 func (s *Store) DiskFull(now time.Time, measured bool) (first bool, err error) {
-	_ = os.Remove(s.layout.Host(Reserve(s.layout)))
+	dropReserve(s.layout)
 	since, told := s.DiskFullSince()
 	switch {
 	case since.IsZero():

@@ -76,14 +76,14 @@ type bench struct {
 	// info and list answer "podman info" and "podman ps"; ran are all commands.
 	info, list answer
 	timers     string
-	// images are those that there are, start answers "podman run".
-	images   string
-	start    answer
-	ran      []string
-	services map[string]int
-	kept     json.RawMessage
-	silent   json.RawMessage
-	clock    time.Time
+	// images are those that there are, used those of containers that run; start answers "podman run".
+	images, used string
+	start        answer
+	ran          []string
+	services     map[string]int
+	kept         json.RawMessage
+	silent       json.RawMessage
+	clock        time.Time
 }
 
 type answer struct {
@@ -180,6 +180,8 @@ func (b *bench) Run(_ context.Context, c command.Cmd) (command.Result, error) {
 	switch {
 	case slices.Equal(c.Argv[:2], []string{"podman", "info"}):
 		a = b.info
+	case slices.Contains(c.Argv, "{{.ImageID}}"):
+		a.out = b.used
 	case slices.Equal(c.Argv[:2], []string{"podman", "ps"}):
 		a = b.list
 	case slices.Contains(c.Argv, "list-units"):
@@ -670,6 +672,35 @@ func TestKilledBetweenTheDirectories(t *testing.T) {
 		if len(r.Renamed) != want || r.Renamed[want-1].To != b.Layout.RuntimeDir+"/libpod/tmp.archy-20260102T030405Z" {
 			t.Errorf("%+v", r)
 		}
+	}
+}
+
+// The throw-away container is of an image that is known to work, where one runs: another may be broken itself.
+func TestTheProbeIsOfAnImageThatRuns(t *testing.T) {
+	for used, want := range map[string]string{"": "sha256:1", "3\n2\n": "sha256:2", "4\n": "sha256:1"} {
+		b := newBench(t)
+		b.Probe, b.images, b.used = "/usr/local/bin/archy", "sha256:3\nsha256:2\nsha256:1\n", used
+		b.wants(OK)
+		b.CheckStarts(context.Background())
+		if !slices.ContainsFunc(b.ran, func(c string) bool { return strings.HasPrefix(c, "podman run ") && strings.Contains(c, " "+want+" ") }) {
+			t.Errorf("with %q in use: %q", used, b.ran)
+		}
+	}
+}
+
+// What is left of gone containers goes, also when an app is not healthy after it was moved over.
+func TestStaleNamesGoWhateverBecomesOfTheApps(t *testing.T) {
+	b := newBench(t)
+	b.live(100, "db", "db.service")
+	names := b.nameServer() + "/archy-net"
+	b.write(names, "10.89.0.1\n"+id("web")+" 10.89.0.3  web\n")
+	b.MoveOver = func(context.Context) error {
+		b.lists("db")
+		return errors.New("not every app is as it should be")
+	}
+	r := b.Climb(context.Background(), Safe)
+	if text, err := os.ReadFile(b.host(names)); r.Result != Healed || len(r.Rungs) != 1 || r.Rungs[0].Error == "" || err != nil || string(text) != "10.89.0.1\n" {
+		t.Errorf("%+v, %q, %v", r, text, err)
 	}
 }
 

@@ -96,14 +96,23 @@ func (c *climb) startProbe(ctx context.Context, image string) error {
 	return c.run(ctx, quick, "podman", "stop", "--time", "10", probeName)
 }
 
-// anyImage is the same one each time.
+// anyImage is the same one each time: one that a container runs, if there is any. Another one may be broken itself, which says nothing about podman.
 func (c *climb) anyImage(ctx context.Context) (string, error) {
 	res, err := c.Runner.Run(ctx, command.Cmd{Argv: []string{"podman", "images", "--quiet", "--no-trunc"}, Limit: quick})
 	if err != nil {
 		return "", err
 	}
+	used, err := c.Runner.Run(ctx, command.Cmd{Argv: []string{"podman", "ps", "--no-trunc", "--format", "{{.ImageID}}"}, Limit: quick})
+	if err != nil {
+		return "", err
+	}
 	ids := strings.Fields(string(res.Stdout))
 	slices.Sort(ids)
+	for _, id := range ids {
+		if strings.Contains(string(used.Stdout), strings.TrimPrefix(id, "sha256:")) {
+			return id, nil
+		}
+	}
 	if len(ids) == 0 {
 		return "", nil
 	}

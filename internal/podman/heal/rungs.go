@@ -184,9 +184,7 @@ func (c *climb) moveOver(ctx context.Context) error {
 		if err := c.run(ctx, quick, "systemctl", "--user", "stop", "podman.service"); err != nil {
 			return err
 		}
-		if err := c.MoveOver(ctx); err != nil {
-			return err
-		}
+		return errors.Join(c.MoveOver(ctx), c.DropStale(ctx)) // an app that is not healthy keeps no name alive that is gone
 	}
 	return c.DropStale(ctx)
 }
