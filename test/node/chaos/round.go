@@ -44,6 +44,8 @@ type Round struct {
 type Exit struct {
 	Command string `json:"command"`
 	Code    int    `json:"code"`
+	// Says is the end of what a heal said that did not end with 0: such a round may have passed.
+	Says string `json:"says,omitempty"`
 }
 
 func newRound(rig *Rig, s Scenario, number int, seed uint64, only string) *Round {
@@ -172,7 +174,11 @@ func (r *Round) Want(ctx context.Context, codes []int, args ...string) node.Resu
 func (r *Round) note(res node.Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.exits = append(r.exits, Exit{strings.Join(res.Args, " "), res.Code})
+	e := Exit{Command: strings.Join(res.Args, " "), Code: res.Code}
+	if res.Code != 0 && slices.Contains(res.Args, "heal") {
+		e.Says = lastLines(res.Stdout+res.Stderr, 8)
+	}
+	r.exits = append(r.exits, e)
 }
 
 // Some picks a part of these apps, at least one: the others are witnesses.

@@ -8,13 +8,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/test/node"
 )
 
 // databaseLost: podman's database is gone or unreadable while containers run. They go on serving until each moves over, once.
 var databaseLost = Scenario{
 	Number: 4, Name: "database-lost", Whole: true, Timer: true, Heals: true, Limit: moveOverLimit,
 	Faults: []Fault{
-		{"removed", loseDatabase("rm -f $DB $DB-wal $DB-shm")},
+		{"removed", removeDatabase},
 		{"4 KiB of zeros in it", loseDatabase("dd if=/dev/zero of=$DB bs=4096 count=1 conv=notrunc status=none")},
 		{"truncated", loseDatabase("truncate -s 5000 $DB")},
 		{"removed while the node was off", loseDatabaseOff},
@@ -41,6 +43,16 @@ func loseDatabase(script string) func(context.Context, *Round) error {
 		r.once = true
 		return nil
 	}
+}
+
+// removeDatabase: podman's service has the deleted file open and goes on listing everybody. The first heal finds that, and leaves nothing to a person.
+func removeDatabase(ctx context.Context, r *Round) error {
+	r.healedOnce = func(res node.Result) {
+		if res.Code != 0 {
+			r.Fail("archy podman heal: exit code %d, want 0: %s", res.Code, lastLines(res.Stdout+res.Stderr, 6))
+		}
+	}
+	return loseDatabase("rm -f $DB $DB-wal $DB-shm")(ctx, r)
 }
 
 func loseDatabaseOff(ctx context.Context, r *Round) error {
