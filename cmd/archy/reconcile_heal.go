@@ -25,7 +25,7 @@ func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile
 	if state.NoRoom(err) {
 		return e.noRoom(ctx, began, err), nil
 	}
-	if ctx.Err() != nil || !podmanAsked(err) || err == nil && !full && !podmanFailed(result) {
+	if ctx.Err() != nil || !podmanAsked(err) || err == nil && !full && !podmanFailed(result, false) {
 		return result, err
 	}
 	h, done := e.healer()
@@ -35,8 +35,8 @@ func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile
 		return result, nil
 	}
 	look := h.Check
-	if err == nil && mayClimb {
-		look = h.CheckStarts
+	if err == nil && mayClimb && podmanFailed(result, true) {
+		look = h.CheckStarts // once a try: a container that is made is an event, and with --watch the next pass follows
 	}
 	d := look(ctx)
 	if d.State == heal.OK || d.State == heal.Slow && err == nil {
@@ -122,10 +122,10 @@ func podmanAsked(err error) bool {
 }
 
 // podmanFailed tells that an app failed with a text which may be podman's own. It may as well be the app's: many have a database like podman's, so it
-// proves nothing, and podman is asked.
-func podmanFailed(r reconcile.Result) bool {
+// proves nothing, and podman is asked. now: one that this pass has tried.
+func podmanFailed(r reconcile.Result, now bool) bool {
 	return slices.ContainsFunc(r.Apps, func(a reconcile.AppResult) bool {
-		if a.Error == nil || a.Class != reconcile.ClassFailed {
+		if a.Error == nil || a.Class != reconcile.ClassFailed || now && !a.Changed {
 			return false
 		}
 		f, known := heal.Read(strings.Join(append(slices.Clone(a.Error.LogTail), a.Error.Message), "\n"), a.App)

@@ -36,3 +36,26 @@ func TestAPassThatFindsNoRoom(t *testing.T) {
 		t.Error("it is not noted, so no breaker is closed and no reserve set aside again")
 	}
 }
+
+// An app may fail with a text that podman has, too. A throw-away container is started only by the pass that has tried the app: the event of its making
+// would let a watch make passes without end.
+func TestWhenPodmanMayHaveFailed(t *testing.T) {
+	app := func(class reconcile.Class, changed bool, message string, log ...string) reconcile.Result {
+		return reconcile.Result{Apps: []reconcile.AppResult{{App: "lnd", Class: class, Changed: changed, Error: &reconcile.AppError{Message: message, LogTail: log}}}}
+	}
+	for _, c := range []struct {
+		name         string
+		result       reconcile.Result
+		asked, tried bool
+	}{
+		{"nothing failed", reconcile.Result{Apps: []reconcile.AppResult{{App: "lnd", Class: reconcile.ClassOK}}}, false, false},
+		{"its own reason", app(reconcile.ClassFailed, true, "exit code 1", "wallet not found"), false, false},
+		{"just tried", app(reconcile.ClassFailed, true, "exit code 125", "Error: database disk image is malformed"), true, true},
+		{"tried before", app(reconcile.ClassFailed, false, "exit code 125", "Error: database disk image is malformed"), true, false},
+		{"for a person", app(reconcile.ClassNeedsHuman, true, "deadlock due to lock mismatch"), false, false},
+	} {
+		if asked, tried := podmanFailed(c.result, false), podmanFailed(c.result, true); asked != c.asked || tried != c.tried {
+			t.Errorf("%s: asked %v, started %v", c.name, asked, tried)
+		}
+	}
+}

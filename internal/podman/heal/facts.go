@@ -95,7 +95,7 @@ func (h *Healer) holdsGone(fd, target, file string) bool {
 	}
 	end, ours := strings.CutPrefix(target, was)
 	switch {
-	case !ours || slices.Contains([]string{"-wal", "-shm", "-journal"}, strings.TrimSuffix(end, deleted)):
+	case !ours || strings.HasPrefix(end, "-"): // its journals come and go
 		return false
 	case end == deleted:
 		return true

@@ -479,6 +479,7 @@ func TestServiceOfAGoneDatabase(t *testing.T) {
 		{name: "as it should be", opened: "db.sql"},
 		{name: "deleted", opened: "db.sql (deleted)", gone: true},
 		{name: "its log", opened: "db.sql-wal (deleted)"},
+		{name: "a journal", opened: "db.sql-mj1A2B (deleted)"},
 		{name: "another file", opened: "other (deleted)"},
 		{name: "put beside, none in its place", opened: "db.sql.bak", gone: true, node: func(b *bench) { os.Rename(b.host(b.databases()[0]), b.host(b.databases()[0]+".bak")) }},
 		{name: "put beside, another in its place", opened: "db.sql.bak", gone: true, node: func(b *bench) { b.write(b.databases()[0]+".bak", "old") }},

@@ -37,13 +37,7 @@ func (c *climb) probeEnds(ctx context.Context) error {
 func (h *Healer) try(ctx context.Context, d Diagnosis) Diagnosis {
 	const source = "a throw-away container"
 	err := h.climbOf(Safe, d).prove(ctx)
-	var late *command.LimitError
-	switch {
-	case err == nil, ctx.Err() != nil:
-		return d
-	case errors.As(err, &late): // which proves nothing
-		d.State, d.FirstRung, d.Source = Slow, firstRung(Slow), source
-		d.Evidence = fmt.Sprintf("podman %s of a throw-away container was not finished after %s", late.Argv[1], late.Limit)
+	if err == nil || ctx.Err() != nil {
 		return d
 	}
 	text := err.Error()
@@ -52,7 +46,14 @@ func (h *Healer) try(ctx context.Context, d Diagnosis) Diagnosis {
 		text = said.Stderr
 	}
 	f, known := Read(text, source)
-	if !known || f.State == LostTrack {
+	var late *command.LimitError
+	switch {
+	case known && f.State != LostTrack:
+	case errors.As(err, &late): // which proves nothing
+		d.State, d.FirstRung, d.Source = Slow, firstRung(Slow), source
+		d.Evidence = fmt.Sprintf("podman %s of a throw-away container was not finished after %s", late.Argv[1], late.Limit)
+		return d
+	default:
 		f = Finding{State: Unknown, Evidence: errorLine(text), Source: source}
 	}
 	d.State, d.Evidence, d.Source, d.Paths, d.Names = f.State, f.Evidence, f.Source, f.Paths, nil
