@@ -621,7 +621,7 @@ func (r *run) keepHistory(c *change) error {
 	if c.plan.Counted && c.changed {
 		h.Count(now, countedAs(c.result.Action))
 	}
-	switch down := c.Want == WantRunning && !c.Running(); {
+	switch down := c.Want == WantRunning && !c.Running() && !c.proved; {
 	case down && h.ShouldOpen(now):
 		h.Open(now, r.w.BootID, "too many failures in 30 minutes")
 	case down && !h.IsOpen() && h.Attempts(now) >= state.SchemaEvents && r.wrongSchema(c):

@@ -127,6 +127,9 @@ func (ob *observation) closer(ctx context.Context, a *App) {
 		a.NoSpace = ob.noSpace(a)
 	}
 	a.PortHolder = ob.portHolder(a)
+	if a.PortHolder != "" && autoRestarting(a) && !ob.stillRestarting(ctx, a) {
+		a.PortHolder = "" // it has come up meanwhile: the port may be its own
+	}
 	a.Guard = ob.guard(ctx, a)
 }
 
@@ -368,9 +371,9 @@ type portKey struct {
 }
 
 // portHolder, row 32: a port of an app is held by somebody else; of a running app, one that it does not publish yet.
-// While its service is on its way the port may well be its own.
+// While its service is on its way the port may well be its own; while systemd waits to try again it is not.
 func (ob *observation) portHolder(a *App) string {
-	if !a.Running() && (activating(a) || a.Service.ActiveState == "deactivating" || a.Service.ActiveState == "active" || a.Conmon != 0) {
+	if !a.Running() && (activating(a) && !autoRestarting(a) || a.Service.ActiveState == "deactivating" || a.Service.ActiveState == "active" || a.Conmon != 0) {
 		return ""
 	}
 	if ob.listening == nil {
@@ -399,6 +402,12 @@ func (a *App) takes() []spec.Port {
 		list = append(list, spec.Port{HostIP: p.Bind, Host: p.Host, Protocol: p.Protocol})
 	}
 	return list
+}
+
+// stillRestarting asks whether systemd still waits to try the app again.
+func (ob *observation) stillRestarting(ctx context.Context, a *App) bool {
+	d, err := ob.Units.Detail(ctx, a.Container+".service")
+	return err == nil && d.NRestarts == a.Service.NRestarts && autoRestarting(&App{Service: d})
 }
 
 // publishes tells that the app's own container has the port.

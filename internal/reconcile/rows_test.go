@@ -190,6 +190,11 @@ func rowsMissing() []rowCase {
 	looping := all(noContainer, service("activating", "auto-restart"), func(a *App) { a.Service.NRestarts = 3 })
 	gaveUp := all(noContainer, service("failed", "failed"), func(a *App) { a.Service.StartLimitHit = true })
 	fresh := all(noContainer, noUnit)
+	conf := derivedFile("app.conf", "rpcpass differs from its secret")
+	noImage := func(w *World) { delete(w.Images, "docker.io/example/app:v1.0") }
+	noSecrets := func(w *World) { clear(w.Secrets) }
+	noDir := func(a *App) { a.Dirs = []Dir{{Path: "/var/lib/archipelago/app", Owner: "1000:1000", Cause: "absent"}} }
+	port := func(a *App) { a.PortHolder = "port 8080 is held by pid 99 nginx" }
 	start := func(n int, cause string, after string) string {
 		return strings.TrimSpace(fmt.Sprintf("%d start app app.service %s %s", n, cause, after))
 	}
@@ -231,10 +236,30 @@ func rowsMissing() []rowCase {
 		{name: "13/running, unit differs", app: all(looping, wants(moreMemory)), want: &verdict{"20", Recreated, ClassOK, "stopped", "memory"},
 			plan: lines("1 write unit app app.container memory 268435456 -> 536870912", "2 reload - user manager units changed after 1",
 				"3 replace app app.service not running, and memory 268435456 -> 536870912 after 1 2")},
+		{name: "13/running, image absent", app: looping, world: noImage, want: &verdict{"12", Started, ClassOK, "stopped", "not running"},
+			plan: lines("1 pull image app docker.io/example/app:v1.0 image is absent", "2 restart app app.service not running after 1")},
+		{name: "13/running, derived file differs", app: all(looping, conf), want: &verdict{"12", Started, ClassOK, "stopped", "not running"},
+			plan: lines("1 write file app app.conf rpcpass differs from its secret", "2 restart app app.service not running after 1")},
+		{name: "13/running, podman secret gone", app: all(made(secretEnv), looping), world: noSecrets, want: &verdict{"12", Started, ClassOK, "stopped", "not running"},
+			plan: lines("1 set secret app archy.app.PASSWORD absent", "2 restart app app.service not running after 1")},
+		{name: "13/running, directory gone", app: all(looping, noDir), want: &verdict{"12", Started, ClassOK, "stopped", "not running"},
+			plan: lines("1 make directory app /var/lib/archipelago/app absent", "2 restart app app.service not running after 1")},
+		{name: "13/running, port held", app: all(looping, port), want: &verdict{"32", Failed, ClassFailed, "restarting", "port 8080 is held by pid 99 nginx"}},
+		{name: "13/running, data of another version", app: all(looping, func(a *App) { a.Guard = "data of PostgreSQL 16, image of 15" }), want: &verdict{"31", NeedsHuman, ClassNeedsHuman, "restarting", "PostgreSQL 16"}},
 		{name: "13/running, start under way", app: all(noContainer, service("activating", "start")), want: &verdict{"13", Waiting, ClassWaiting, "starting", ""}},
 		{name: "13/stopped", app: all(looping, desire(WantStopped)), want: &verdict{"13", Stopped, ClassOK, "stopped", ""}, plan: stop},
 		{name: "13/absent", app: all(looping, desire(WantAbsent)), want: &verdict{"13", Removed, ClassOK, "absent", ""}, plan: removeUnit(left)},
 		{name: "14/running", app: gaveUp, want: &verdict{"14", Left, ClassFailed, "failed", "too many starts in 30 minutes"}},
+		{name: "14/running, image absent", app: gaveUp, world: noImage, want: &verdict{"12", Started, ClassOK, "stopped", "not running"},
+			plan: lines("1 pull image app docker.io/example/app:v1.0 image is absent", start(2, "not running", "after 1"))},
+		{name: "14/running, image absent and not to be had", app: gaveUp, world: noImage, options: Options{NoPull: true}, want: &verdict{"26", Failed, ClassFailed, "failed", "must not be pulled"}},
+		{name: "14/running, derived file differs", app: all(gaveUp, conf), want: &verdict{"12", Started, ClassOK, "stopped", "not running"},
+			plan: lines("1 write file app app.conf rpcpass differs from its secret", start(2, "not running", "after 1"))},
+		{name: "14/running, podman secret gone", app: all(made(secretEnv), gaveUp), world: noSecrets, want: &verdict{"12", Started, ClassOK, "stopped", "not running"},
+			plan: lines("1 set secret app archy.app.PASSWORD absent", start(2, "not running", "after 1"))},
+		{name: "14/running, directory gone", app: all(gaveUp, noDir), want: &verdict{"12", Started, ClassOK, "stopped", "not running"},
+			plan: lines("1 make directory app /var/lib/archipelago/app absent", start(2, "not running", "after 1"))},
+		{name: "14/running, port held", app: all(gaveUp, port), want: &verdict{"32", Failed, ClassFailed, "failed", "port 8080 is held by pid 99 nginx"}},
 		{name: "14/running, breaker open", app: all(gaveUp, brokenOpen), want: &verdict{"25", Left, ClassFailed, "failed", "breaker open since"}},
 		{name: "14/running, forced", app: all(gaveUp, force), options: Options{Force: true}, want: &verdict{"12", Started, ClassOK, "stopped", ""}, plan: start(1, "not running", "")},
 		{name: "14/stopped", app: all(gaveUp, desire(WantStopped)), want: &verdict{"14", NoOp, ClassOK, "stopped", ""}},

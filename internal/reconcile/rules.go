@@ -602,7 +602,7 @@ func down(a *App, w *World, o Options) *Verdict {
 		v := breakerOpen(a)
 		v.Steps = []step{stepStop} // systemd would go on trying
 		return v
-	case autoRestarting(a) && !a.unitDiffers():
+	case autoRestarting(a) && !lacking(a, w):
 		v := waiting("13", "restarting", "systemd restarts it"+exitNote(a))
 		if a.Service.NRestarts <= 1 {
 			v.Steps = []step{stepWait}
@@ -610,7 +610,7 @@ func down(a *App, w *World, o Options) *Verdict {
 		return v
 	case activating(a) && !autoRestarting(a):
 		return waitedFor(waiting("13", "starting", "its start is under way"), o)
-	case startLimitHit(a) && !a.urged() && !a.History.BootAttempt(w.BootID):
+	case startLimitHit(a) && !lacking(a, w) && !a.urged() && !a.History.BootAttempt(w.BootID):
 		return breakerOpen(a)
 	case wasLegacy:
 		return bringUp(a, w, o, act("22", Installed, "absent", "the adopted container has vanished", stepPrepare, stepUnit, stepStart))
@@ -624,10 +624,18 @@ func down(a *App, w *World, o Options) *Verdict {
 		return bringUp(a, w, o, act("20", Recreated, "stopped", "not running, and "+words(a.unitChanges()), stepPrepare, stepUnit, stepReplace))
 	}
 	how := stepStart
-	if a.Service.ActiveState == "active" {
-		how = stepRestart // systemd believes in a container that is not there: a start would do nothing
+	if a.Service.ActiveState == "active" || autoRestarting(a) {
+		how = stepRestart // systemd believes in a container that is not there, or waits to try again: a start would do nothing
 	}
 	return bringUp(a, w, o, act("12", Started, "stopped", "not running"+exitNote(a), stepPrepare, stepUnit, how))
+}
+
+// lacking tells that a start of the app must be prepared, or that something speaks against one: systemd, which tries again with
+// what is there or has given up, does not get it up (rows 13 and 14).
+func lacking(a *App, w *World) bool {
+	absent := a.Network != nil && w.Networks != nil && !w.Networks[a.Network.Name] || a.staleNetwork()
+	unfit := a.GateUnmet != "" || a.Guard != "" || a.PortHolder != "" || blockedBy(a, w) != ""
+	return unfit || absent || a.unitDiffers() || a.filesDiffer() || w.lacksImage(a) || len(a.Dirs)+len(a.Fresh)+len(a.staleSecrets(w)) > 0
 }
 
 // bringUp asks everything that must hold before an app is touched; rows 25 to 33. A running app keeps running.

@@ -234,8 +234,11 @@ func (w *World) app(id string) *App {
 func (w *World) noImage(a *App, o Options) bool {
 	never := a.Manifest != nil && a.Manifest.Container.PullPolicy == "never"
 	_, tried := o.Absent[a.Spec.Image]
-	return (o.NoPull || never || tried) && w.Images != nil && w.Images[a.Spec.Image] == ""
+	return (o.NoPull || never || tried) && w.lacksImage(a)
 }
+
+// lacksImage tells that podman does not have the app's image.
+func (w *World) lacksImage(a *App) bool { return w.Images != nil && w.Images[a.Spec.Image] == "" }
 
 // Managed tells that the container is one of archy's units.
 func (a *App) Managed() bool { return a.C != nil && a.C.Labels[spec.LabelManaged] == "true" }
