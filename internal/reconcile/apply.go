@@ -278,7 +278,7 @@ func newRun(x *Applier, w *World, plan Plan) *run {
 	for _, p := range plan.Apps {
 		c := &change{App: p.App, plan: p, result: initial(p, w.Now), history: p.History}
 		if p.Asked {
-			c.history.Close() // a command of the owner; what fails from here on counts anew
+			c.forgive() // a command of the owner; what fails from here on counts anew
 		}
 		if p.Record != nil {
 			c.record = *p.Record
@@ -410,7 +410,7 @@ func (r *run) begin(ctx context.Context, c *change) error {
 		return c.leaveBusy("another command or systemd has just started it anew; the next pass looks again")
 	}
 	if c.Force {
-		c.history.Close() // what fails from here on counts anew
+		c.forgive() // what fails from here on counts anew
 	}
 	if c.Want == WantRunning && c.plan.installs() && !c.New {
 		return r.install(c)
@@ -607,13 +607,19 @@ func (r *run) keepHistory(c *change) error {
 	case !c.Running():
 		h.Down()
 	}
+	if c.result.Action == RolledBack {
+		h.Tried = c.record.SpecHash
+	}
 	if c.changed && h.BootAttempt(r.w.BootID) {
 		h.UseBootAttempt(r.w.BootID)
 	}
 	if c.C == nil || c.Managed() && r.w.Now.Sub(c.C.StartedAt) <= state.HealthyReset { // only then systemd was asked
-		c.result.AutoRestarts = h.AutoRestartsSince(c.Service.NRestarts)
+		c.result.AutoRestarts = c.History.AutoRestartsSince(c.Service.NRestarts)
 		c.result.LastRun = strings.TrimPrefix(exitNote(c.App), "; last run: ")
 		h.CountAutoRestarts(now, c.Service.NRestarts)
+	}
+	if !c.started.IsZero() {
+		h.AutoRestarts = 0 // systemd's counter began again
 	}
 	if r.dependencyCameUp(c) {
 		h.DependencyReady()

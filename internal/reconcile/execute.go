@@ -169,11 +169,6 @@ func (r *run) writeUnit(ctx context.Context, c *change, op Operation) error {
 	if !c.plan.replaces() && c.Running() && c.record.Op != nil && c.record.Op.Kind == state.OpReplace {
 		c.record.Op = nil // a change that was broken off before its restart, and that nobody wants any more
 	}
-	if changed(c.App) && c.record.Op == nil && !c.Running() {
-		// There is no way back to the old spec: the back-off of the new one counts from here.
-		c.history.Close()
-		c.record.SpecHash = c.Hash
-	}
 	c.pinUser()
 	c.record.UnitDigests = rememberDigest(c.record.UnitDigests, digest(op.Content))
 	if err := r.Records.WriteRecord(c.record); err != nil {
@@ -356,10 +351,28 @@ func (r *run) bringUpWithin(ctx context.Context, c *change, restart bool, limit 
 		return err
 	}
 	c.changed, c.started = true, r.Now()
+	c.tries()
 	if restart {
 		return r.Units.Restart(ctx, service, limit+r.stopLimit(c))
 	}
 	return r.Units.Start(ctx, service, limit)
+}
+
+// tries notes what is about to be started. What failed before it was changed counts no more.
+func (c *change) tries() {
+	if c.record.Op != nil && c.record.Op.Rollback {
+		return // the older one
+	}
+	if changed(c.App) {
+		c.forgive()
+	}
+	c.history.Tried = c.Hash
+}
+
+// forgive closes the breaker; what systemd has tried up to now counts no more either.
+func (c *change) forgive() {
+	c.history.Close()
+	c.history.AutoRestarts = c.Service.NRestarts
 }
 
 // stopMargin is what a stop may take beyond its grace.

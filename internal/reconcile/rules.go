@@ -610,7 +610,7 @@ func down(a *App, w *World, o Options) *Verdict {
 		return v
 	case activating(a) && !autoRestarting(a):
 		return waitedFor(waiting("13", "starting", "its start is under way"), o)
-	case startLimitHit(a) && !lacking(a, w) && !a.urged() && !a.History.BootAttempt(w.BootID):
+	case startLimitHit(a) && !lacking(a, w) && !a.urged() && !changed(a) && !a.History.BootAttempt(w.BootID):
 		return breakerOpen(a)
 	case wasLegacy:
 		return bringUp(a, w, o, act("22", Installed, "absent", "the adopted container has vanished", stepPrepare, stepUnit, stepStart))
@@ -673,9 +673,17 @@ func guardHint(a *App) string {
 	return "nothing was started; restore the version that made the data, or restore data for this version"
 }
 
-// changed tells that the breaker must not hold a new description of the app.
+// changed tells that the breaker must not hold the app: it is described in another way than the one that was tried last, or
+// that it runs with.
 func changed(a *App) bool {
-	return a.Record != nil && a.Record.SpecHash != "" && a.Record.SpecHash != a.Hash && !a.Held
+	last := ""
+	if a.Record != nil {
+		last = a.Record.SpecHash
+	}
+	if !a.Running() {
+		last = cmp.Or(a.History.Tried, last)
+	}
+	return last != "" && last != a.Hash && !a.Held && !a.Legacy()
 }
 
 func imageMissing(a *App, o Options, st string, up bool) *Verdict {

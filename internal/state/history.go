@@ -60,6 +60,9 @@ type History struct {
 	// Invocation and AutoRestarts are systemd's invocation and restart counter at the last pass.
 	Invocation   string `json:"invocation,omitempty"`
 	AutoRestarts int    `json:"auto_restarts,omitempty"`
+	// Tried is the spec hash that was started last, whether it came up or not. It is kept as long as there is something else to
+	// remember.
+	Tried string `json:"tried,omitempty"`
 }
 
 // Count adds a counted event, forgets those older than the window and sets the next attempt.

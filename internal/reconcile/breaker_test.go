@@ -1,0 +1,87 @@
+package reconcile
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"git.tx1138.com/lfg2025/archy/internal/state"
+)
+
+// neverUp is a node with one app that has never come up, whose breaker is open.
+func neverUp(t *testing.T) *fakeNode {
+	n := newNode(t, map[string]string{"solo": shared(manifestOf("solo", 3), true)}).firstBootDone()
+	n.behave["docker.io/example/solo:v1.0"] = behaviour{dies: 1}
+	for range 40 {
+		n.pass()
+		n.later(30 * time.Second)
+	}
+	if h := n.history("solo"); !h.IsOpen() {
+		t.Fatalf("the breaker must be open: %+v", h)
+	}
+	n.calls = nil
+	return n
+}
+
+// Who corrects the manifest or the secret of an app that never came up need not start it as well.
+func TestAChangeClosesTheBreakerOfAnAppThatNeverCameUp(t *testing.T) {
+	for what, change := range map[string]func(n *fakeNode){
+		"manifest": func(n *fakeNode) { n.load(map[string]string{"solo": changedTo(shared(manifestOf("solo", 3), true))}) },
+		"secret": func(n *fakeNode) {
+			if err := os.WriteFile(n.vault.Path("db-password"), []byte(strings.Repeat("ab", 16)), 0o600); err != nil {
+				n.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			n := neverUp(t)
+			change(n)
+			n.pass()
+			equal(t, "the change is tried", n.touched(), []string{"start solo"})
+			if h := n.history("solo"); h.IsOpen() || h.Attempts(n.peek()) != 1 {
+				t.Errorf("what failed before the change counts on: %+v", h)
+			}
+			n.behave = map[string]behaviour{}
+			n.later(time.Minute)
+			n.pass()
+			n.converged()
+		})
+	}
+}
+
+// A change that fails as the app did before it is tried within the back-off, and held by the breaker.
+func TestAChangeThatFailsIsNotTriedForEver(t *testing.T) {
+	n := neverUp(t)
+	n.load(map[string]string{"solo": changedTo(shared(manifestOf("solo", 3), true))})
+	for range 120 {
+		n.pass()
+		n.later(30 * time.Second)
+	}
+	h := n.history("solo")
+	if tries := len(n.touched()); tries == 0 || tries > state.BreakerEvents || !h.IsOpen() {
+		t.Errorf("%d starts in an hour: %q", tries, n.touched())
+	}
+}
+
+// An app that was replaced because it changed has another past than the one before it.
+func TestAReplacementClosesTheBreaker(t *testing.T) {
+	n := fiveRunning(t)
+	h := n.history("web")
+	for range state.BreakerEvents {
+		h.Count(n.peek(), state.EventDied)
+	}
+	h.Open(n.peek(), n.bootID, "too many failures in 30 minutes")
+	if err := n.store.WriteHistory(*h); err != nil {
+		t.Fatal(err)
+	}
+	apps := five()
+	apps["web"] = changedTo(apps["web"])
+	n.load(apps)
+	if got := n.result(n.pass(), "web"); got.Action != Recreated || got.Class != ClassOK {
+		t.Errorf("web: %+v", got)
+	}
+	if h := n.history("web"); h.IsOpen() || len(h.Events) > 0 {
+		t.Errorf("the past of the app before its change: %+v", h)
+	}
+}
