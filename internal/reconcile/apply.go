@@ -277,8 +277,8 @@ func newRun(x *Applier, w *World, plan Plan) *run {
 	}
 	for _, p := range plan.Apps {
 		c := &change{App: p.App, plan: p, result: initial(p, w.Now), history: p.History}
-		if p.Asked {
-			c.forgive() // a command of the owner; what fails from here on counts anew
+		if p.Asked || p.Freed {
+			c.forgive() // a command of the owner, or what it lacked is back; what fails from here on counts anew
 		}
 		if p.Record != nil {
 			c.record = *p.Record
@@ -600,8 +600,8 @@ func (r *run) keepHistory(c *change) error {
 		h.Close()
 	case c.result.Action == NoOp && c.Running():
 		h.Healthy(now)
-	case c.plan.Row == "4" && c.changed:
-		h.Down() // restarted for its health: it gets the whole patience once more
+	case c.plan.Row == "4" && c.changed, c.plan.Row == "24" && c.Running():
+		h.Down() // restarted for its health, or sick for want of another app: it gets the whole patience once more
 	case c.result.State == podman.HealthUnhealthy, settles(c.result.State):
 		h.Unhealthy(now)
 	case !c.Running():
@@ -616,33 +616,44 @@ func (r *run) keepHistory(c *change) error {
 	if c.C == nil || c.Managed() && r.w.Now.Sub(c.C.StartedAt) <= state.HealthyReset { // only then systemd was asked
 		c.result.AutoRestarts = c.History.AutoRestartsSince(c.Service.NRestarts)
 		c.result.LastRun = strings.TrimPrefix(exitNote(c.App), "; last run: ")
+		if c.plan.Lacks != "" || h.Lacked != "" {
+			h.AutoRestarts = c.Service.NRestarts // it failed for want of something
+		}
 		h.CountAutoRestarts(now, c.Service.NRestarts)
 	}
 	if !c.started.IsZero() {
 		h.AutoRestarts = 0 // systemd's counter began again
 	}
-	if r.dependencyCameUp(c) {
-		h.DependencyReady()
-	}
 	if c.plan.Counted && c.changed {
 		h.Count(now, countedAs(c.result.Action))
 	}
-	switch down := c.Want == WantRunning && !c.Running() && !c.proved; {
+	switch down := c.Want == WantRunning && !c.Running() && !c.proved && c.plan.Lacks == ""; {
 	case down && h.ShouldOpen(now):
 		h.Open(now, r.w.BootID, "too many failures in 30 minutes")
 	case down && !h.IsOpen() && h.Attempts(now) >= state.SchemaEvents && r.wrongSchema(c):
 		h.Open(now, r.w.BootID, schemaReason)
 	}
+	r.noteLack(c)
 	r.reportBreaker(c, now)
 	return errors.Join(r.Records.WriteHistory(*h), r.refreshPeers(c))
 }
 
-// dependencyCameUp: what the app failed at may have been the app that it needs, and that one is up again.
-func (r *run) dependencyCameUp(c *change) bool {
-	return slices.ContainsFunc(c.Needs, func(n Need) bool {
-		d := r.apps[n.App]
-		return d != nil && d.changed && d.ended == nil && !d.Running()
-	})
+// noteLack remembers that the app lacks something, until it is started or has run for ten minutes with it: when it is back the
+// app comes back too, whatever it has failed at meanwhile.
+func (r *run) noteLack(c *change) {
+	h := &c.history
+	switch {
+	case c.plan.Lacks != "" && (c.started.IsZero() || c.result.Row == "24"):
+		h.Lacked = c.plan.Lacks
+	case h.Lacked == "":
+	case !c.started.IsZero():
+		h.Lacked = ""
+	case c.Running():
+		h.NotItsFault()
+		if r.w.Now.Sub(c.C.StartedAt) > state.HealthyReset {
+			h.Lacked = ""
+		}
+	}
 }
 
 // reportBreaker lets an open breaker be an error line when it opens and then once an hour; the table shows it always.

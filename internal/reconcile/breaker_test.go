@@ -85,3 +85,92 @@ func TestAReplacementClosesTheBreaker(t *testing.T) {
 		t.Errorf("the past of the app before its change: %+v", h)
 	}
 }
+
+// correctAPI is what the owner does about an app that does not come up.
+func (n *fakeNode) correctAPI() {
+	apps := five()
+	apps["api"] = changedTo(apps["api"])
+	n.load(apps)
+}
+
+// What an app fails at while another one that it needs is away is not counted, and it comes back when that one does, whoever
+// has brought it up.
+func TestDependantsComeBack(t *testing.T) {
+	for how, back := range map[string]func(n *fakeNode){
+		"archy starts it in a pass": func(n *fakeNode) { n.correctAPI() },
+		"its owner starts it alone": func(n *fakeNode) {
+			n.pass(func(o *Options) { o.Owner, o.Only, o.Start, o.Wait = true, []string{"api"}, []string{"api"}, true })
+		},
+		"systemd starts it": func(n *fakeNode) { n.bootsInto("api", 1) },
+	} {
+		t.Run(how, func(t *testing.T) {
+			n := fiveRunning(t)
+			n.behave["docker.io/example/api:v1.0"], n.behave["docker.io/example/web:v1.0"] = behaviour{dies: 1}, behaviour{dies: 1}
+			n.bootsInto("api", 5)
+			n.bootsInto("web", 3)
+			for range 12 {
+				n.pass()
+				n.later(30 * time.Second)
+			}
+			r := n.pass()
+			if got := n.result(r, "web"); got.Row != "24" || got.Action != Waiting || got.Breaker.Count > 0 || got.Breaker.Open {
+				t.Errorf("web, while api is down: %+v", got)
+			}
+			n.behave = map[string]behaviour{}
+			back(n)
+			n.pass()
+			n.later(10 * time.Second)
+			n.pass()
+			n.converged()
+			if h := n.history("web"); h.IsOpen() || len(h.Events) > 0 {
+				t.Errorf("the failures of api are counted as web's: %+v", h)
+			}
+		})
+	}
+}
+
+// An app that fails by itself is not freed again and again by a dependency that came back once.
+func TestADependencyThatCameBackFreesOnce(t *testing.T) {
+	n := fiveRunning(t)
+	n.behave["docker.io/example/web:v1.0"] = behaviour{dies: 1}
+	n.behave["docker.io/example/api:v1.0"] = behaviour{dies: 1}
+	n.bootsInto("api", 5)
+	n.bootsInto("web", 5)
+	n.pass()
+	delete(n.behave, "docker.io/example/api:v1.0")
+	n.correctAPI()
+	n.calls = nil
+	for range 120 {
+		n.pass()
+		n.later(30 * time.Second)
+	}
+	tries := 0
+	for _, c := range n.touched() {
+		if strings.HasSuffix(c, " web") {
+			tries++
+		}
+	}
+	if h := n.history("web"); tries == 0 || tries > state.BreakerEvents || !h.IsOpen() {
+		t.Errorf("%d starts in an hour: %q", tries, n.touched())
+	}
+}
+
+// An image that cannot be had is no failure of the app: it comes back as soon as the image does.
+func TestAMissingImageIsNotCounted(t *testing.T) {
+	const image = "docker.io/example/solo:v1.0"
+	n := fiveRunning(t)
+	delete(n.images, image)
+	delete(n.registry, image)
+	n.bootsInto("solo", 3)
+	for range 20 {
+		if got := n.result(n.pass(), "solo"); got.Action != Failed || got.Error.Code != "image" || got.Breaker.Count > 0 {
+			t.Fatalf("solo: %+v", got)
+		}
+		n.later(30 * time.Second)
+	}
+	n.registry[image] = true
+	if got := n.result(n.pass(), "solo"); got.Action != Started || got.Class != ClassOK {
+		t.Errorf("solo: %+v", got)
+	}
+	n.converged()
+}

@@ -562,6 +562,7 @@ func (r *run) startLegacy(ctx context.Context, c *change, op Operation) error {
 			return err
 		}
 	}
+	c.started = r.Now()
 	if err := r.Legacy.StartInScope(ctx, c.liveName()); err != nil {
 		return r.failedAs(ctx, c, state.EventScopeFailed, err)
 	}

@@ -22,6 +22,8 @@ type Plan struct {
 type AppPlan struct {
 	*App
 	Verdict
+	// Lacks is what the app cannot run without and does not have as observed: what it fails at meanwhile is not its own failure.
+	Lacks string
 }
 
 // Empty tells that there is nothing to do.
@@ -85,10 +87,8 @@ func newPlanner(w *World, o Options) *planner {
 	p := &planner{w: w, o: o, verdicts: map[string]*Verdict{}, last: map[string]int{}, secrets: map[string]int{}, networks: map[string]int{}}
 	for _, a := range w.Apps {
 		hold(a)
-		if a.Selected {
-			p.verdicts[a.ID] = walletStep(a, p.narrow(a, modeRefused(a, decide(a, w, o))))
-			p.verdicts[a.ID] = p.spare(a, p.verdicts[a.ID])
-			p.uncounted(a)
+		if a.Freed = false; a.Selected {
+			p.judge(a)
 		}
 	}
 	return p
@@ -101,6 +101,12 @@ func modeRefused(a *App, v *Verdict) *Verdict {
 		return v
 	}
 	return human(v.Row, v.State, "chain", a.ModeRefused, "nothing was changed; set bitcoin.prune back to what the chain has, or to auto").drifted(v.Drift)
+}
+
+func (p *planner) judge(a *App) {
+	p.verdicts[a.ID] = walletStep(a, p.narrow(a, modeRefused(a, decide(a, p.w, p.o))))
+	p.verdicts[a.ID] = p.spare(a, p.verdicts[a.ID])
+	p.uncounted(a)
 }
 
 // ImagePlan fetches what is absent for every app that is to be brought up, also for one whose dependencies will not be
@@ -176,7 +182,7 @@ func (p *planner) plan() Plan {
 	out := Plan{Ops: p.ops}
 	for _, a := range p.w.Apps {
 		if v := p.verdicts[a.ID]; v != nil {
-			out.Apps = append(out.Apps, AppPlan{App: a, Verdict: *v})
+			out.Apps = append(out.Apps, AppPlan{App: a, Verdict: *v, Lacks: p.w.lacks(a)})
 		}
 	}
 	return out
@@ -209,33 +215,57 @@ func (p *planner) has(a *App, steps ...step) bool {
 var starting = []step{stepStart, stepRestart, stepReplace, stepLegacy, stepMigrate, stepUnpause}
 
 // dependencies, row 24: an app whose needs cannot be met in this pass waits; one whose needs may be met makes the pass
-// wait for them.
+// wait for them. What an app failed at while it lacked something counts no more when that is back.
 func (p *planner) dependencies(a *App) {
 	v := p.verdicts[a.ID]
-	if !p.has(a, starting...) || a.Running() {
+	switch {
+	case v == nil || a.Want != WantRunning || p.o.AdoptOnly:
+		return
+	case a.Running():
+		p.sickWithout(a)
+		return
+	case !p.has(a, starting...) && !heldBack(a, v):
 		return
 	}
 	for _, n := range a.Needs {
-		d := p.w.app(n.App)
+		d, st := p.w.app(n.App), p.w.unmet(n)
 		switch {
-		case d == nil:
-			p.verdicts[a.ID] = unmet(a, n.App, "not known")
-		case d.Want == WantStopped:
-			p.verdicts[a.ID] = unmet(a, n.App, "stopped by the owner")
-		case d.Want != WantRunning:
-			p.verdicts[a.ID] = unmet(a, n.App, "not installed")
-		case satisfied(d, n.Condition, p.w.Now) && !p.has(d, starting...):
+		case st == "" && !p.has(d, starting...):
 			continue
+		case d == nil || d.Want != WantRunning:
 		case p.has(d, starting...) || p.has(d, stepWait, stepGate, stepWallet):
 			continue
 		case p.onItsWay(d):
 			p.awaitApp(d, a.ID)
 			continue
 		default:
-			p.verdicts[a.ID] = unmet(a, n.App, p.stateOf(d))
+			st = p.stateOf(d)
 		}
+		p.verdicts[a.ID] = unmet(a, n.App, st)
 		p.verdicts[a.ID].Drift = v.Drift
 		return
+	}
+	if a.Freed = a.History.Lacked != "" || p.w.lacks(a) != ""; a.Freed && heldBack(a, v) {
+		p.judge(a)
+	}
+}
+
+// heldBack tells that an app which is down is left to systemd, or held by the breaker or the back-off.
+func heldBack(a *App, v *Verdict) bool {
+	return v.Row == "13" && autoRestarting(a) || v.Row == "14" || v.Row == "25" || v.Row == "7" && v.Action == Waiting
+}
+
+// sickWithout: an app that runs and is unhealthy without what it needs waits for it. A restart would not help.
+func (p *planner) sickWithout(a *App) {
+	v := p.verdicts[a.ID]
+	if a.Tier < 3 || a.C.Health != podman.HealthUnhealthy || v.Row != "4" && v.Row != "25" {
+		return
+	}
+	for _, n := range a.Needs {
+		if st := p.w.unmet(n); st != "" {
+			p.verdicts[a.ID] = waiting("24", "unhealthy", fmt.Sprintf("dependency %s is %s; health check fails", n.App, st)).drifted(v.Drift)
+			return
+		}
 	}
 }
 

@@ -26,24 +26,6 @@ func TestOpenBreakerIsToldHourly(t *testing.T) {
 	}
 }
 
-// test that a failure at a dependency is forgotten when that one comes up in the same pass
-func TestDependencyCameUp(t *testing.T) {
-	lnd := &change{App: &App{ID: "lnd", Needs: []Need{{App: "bitcoin-knots"}}}}
-	bitcoin := &change{App: &App{ID: "bitcoin-knots"}}
-	r := &run{apps: map[string]*change{"lnd": lnd, "bitcoin-knots": bitcoin}}
-	if r.dependencyCameUp(lnd) {
-		t.Error("nothing was started")
-	}
-	bitcoin.changed = true
-	if !r.dependencyCameUp(lnd) {
-		t.Error("bitcoin was started and it is not noticed")
-	}
-	bitcoin.ended = errStop
-	if r.dependencyCameUp(lnd) {
-		t.Error("bitcoin did not come up")
-	}
-}
-
 // The owner's manifest is older than the shipped one by now: it is told, and nothing is done.
 func TestShippedHasMovedOn(t *testing.T) {
 	t.Parallel()

@@ -361,6 +361,10 @@ func rowsHeld() []rowCase {
 		return []*App{healthyApp("rival", append([]build{func(a *App) { a.Manifest.Conflicts = []string{"app"} }}, more...)...)}
 	}
 	held := all(wants(moreMemory), func(a *App) { a.Record.FailedHash = a.Hash })
+	looping := all(downApp, service("activating", "auto-restart"), func(a *App) { a.Service.NRestarts = 3 })
+	gaveUp := all(downApp, service("failed", "failed"), func(a *App) { a.Service.StartLimitHit = true })
+	backoff := func(a *App) { a.History.NextAttempt = noon.Add(40 * time.Second) }
+	lacked := func(a *App) { a.History.Lacked = "dependency base" }
 	start := "1 start app app.service not running"
 	newBoot := func(w *World) { w.BootID = "boot-2" }
 	return []rowCase{
@@ -376,6 +380,21 @@ func rowsHeld() []rowCase {
 			plan: lines("1 wait base base.service health check has not passed yet (start period 60 s)", "2 start app app.service not running after 1")},
 		{name: "24/running, dependency locked", app: all(downApp, needs(Need{"base", manifest.Unlocked})), others: provider(func(a *App) { a.Stage = Stage{Text: "locked"} }, tier(2)),
 			want: &verdict{"24", Waiting, ClassWaiting, "stopped", "dependency base is locked"}},
+		{name: "24/running, systemd restarts it, dependency down", app: all(looping, dep), others: provider(noContainer, brokenOpen), want: &verdict{"24", Waiting, ClassWaiting, "restarting", "dependency base is failed"}},
+		{name: "24/running, systemd gave up, dependency down", app: all(gaveUp, dep), others: provider(noContainer, brokenOpen), want: &verdict{"24", Waiting, ClassWaiting, "failed", "dependency base is failed"}},
+		{name: "24/running, breaker open, dependency down", app: all(downApp, brokenOpen, dep), others: provider(noContainer, brokenOpen), want: &verdict{"24", Waiting, ClassWaiting, "stopped", "dependency base is failed"}},
+		{name: "24/running, backing off, dependency stopped by the owner", app: all(downApp, dep, backoff), others: provider(noContainer, desire(WantStopped)), want: &verdict{"24", Waiting, ClassWaiting, "stopped", "stopped by the owner"}},
+		{name: "24/running, systemd gave up, dependency is back", app: all(gaveUp, dep, lacked), others: provider(), want: &verdict{"12", Started, ClassOK, "stopped", "not running"}, plan: start},
+		{name: "24/running, systemd restarts it, dependency is back", app: all(looping, dep, lacked), others: provider(), want: &verdict{"12", Started, ClassOK, "stopped", "not running"}, plan: again("not running")},
+		{name: "24/running, breaker open, dependency is back", app: all(downApp, brokenOpen, dep, lacked), others: provider(), want: &verdict{"12", Started, ClassOK, "stopped", "not running"}, plan: start},
+		{name: "24/running, breaker open, dependency was there", app: all(downApp, brokenOpen, dep), others: provider(), want: &verdict{"25", Left, ClassFailed, "failed", "breaker open since"}},
+		{name: "24/running, systemd gave up, dependency is started in the same pass", app: all(gaveUp, dep), others: provider(noContainer), want: &verdict{"12", Started, ClassOK, "stopped", "not running"},
+			plan: lines("1 start base base.service not running", "2 start app app.service not running after 1")},
+		{name: "24/running, unhealthy, dependency down", app: all(dep, failing(9, time.Hour)), others: provider(noContainer, brokenOpen), want: &verdict{"24", Waiting, ClassWaiting, "unhealthy", "dependency base is stopped; health check fails"}},
+		{name: "24/running, unhealthy, breaker open, dependency down", app: all(dep, failing(9, time.Hour), brokenOpen), others: provider(noContainer, desire(WantStopped)),
+			want: &verdict{"24", Waiting, ClassWaiting, "unhealthy", "dependency base is stopped by the owner"}},
+		{name: "24/running, unhealthy, tier 2, dependency down", app: all(dep, tier(2), failing(9, time.Hour)), others: provider(noContainer, brokenOpen), want: &verdict{"4", Left, ClassFailed, "unhealthy", "never restarted"}},
+		{name: "32/running, systemd gave up, port is free again", app: all(gaveUp, lacked), want: &verdict{"12", Started, ClassOK, "stopped", ""}, plan: start},
 		{name: "25/running, down", app: all(downApp, brokenOpen), want: &verdict{"25", Left, ClassFailed, "failed", "breaker open since 2026-01-10T11:50:00Z: too many failures in 30 minutes"}},
 		{name: "25/running, down, new boot", app: all(downApp, brokenOpen), world: newBoot, want: &verdict{"12", Started, ClassOK, "stopped", ""}, plan: start},
 		{name: "25/running, down, forced", app: all(downApp, brokenOpen, force), options: Options{Force: true}, want: &verdict{"12", Started, ClassOK, "stopped", ""}, plan: start},

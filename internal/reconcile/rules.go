@@ -602,7 +602,7 @@ func down(a *App, w *World, o Options) *Verdict {
 		v := breakerOpen(a)
 		v.Steps = []step{stepStop} // systemd would go on trying
 		return v
-	case autoRestarting(a) && !lacking(a, w):
+	case autoRestarting(a) && !a.Freed && !lacking(a, w):
 		v := waiting("13", "restarting", "systemd restarts it"+exitNote(a))
 		if a.Service.NRestarts <= 1 {
 			v.Steps = []step{stepWait}
@@ -610,7 +610,7 @@ func down(a *App, w *World, o Options) *Verdict {
 		return v
 	case activating(a) && !autoRestarting(a):
 		return waitedFor(waiting("13", "starting", "its start is under way"), o)
-	case startLimitHit(a) && !lacking(a, w) && !a.urged() && !changed(a) && !a.History.BootAttempt(w.BootID):
+	case startLimitHit(a) && !lacking(a, w) && !a.unheld() && !a.History.BootAttempt(w.BootID):
 		return breakerOpen(a)
 	case wasLegacy:
 		return bringUp(a, w, o, act("22", Installed, "absent", "the adopted container has vanished", stepPrepare, stepUnit, stepStart))
@@ -653,9 +653,9 @@ func bringUp(a *App, w *World, o Options, v *Verdict) *Verdict {
 		return failed("-", st, "space", a.NoSpace, "make room below the data directory, then run: archy reconcile")
 	case a.PortHolder != "":
 		return failed("32", st, "port", a.PortHolder, "stop that process or give the app another port in a local manifest")
-	case a.History.IsOpen() && !a.urged() && !changed(a) && !a.History.BootAttempt(w.BootID):
+	case a.History.IsOpen() && !a.unheld() && !a.History.BootAttempt(w.BootID):
 		return breakerOpen(a)
-	case !up && !a.urged() && !a.History.IsOpen() && !changed(a) && !a.History.Due(w.Now):
+	case !up && !a.unheld() && !a.History.IsOpen() && !a.History.Due(w.Now):
 		next := a.History.Next(w.Now)
 		return waiting("7", "backing off", fmt.Sprintf("next try in %s%s", next.Sub(w.Now).Round(time.Second), exitNote(a)))
 	case up && v.Row == "20" && !a.urged() && !changed(a) && a.History.Attempts(w.Now) >= state.BreakerEvents:
@@ -672,6 +672,9 @@ func guardHint(a *App) string {
 	}
 	return "nothing was started; restore the version that made the data, or restore data for this version"
 }
+
+// unheld tells that what failed before holds the app no more.
+func (a *App) unheld() bool { return a.urged() || a.Freed || changed(a) }
 
 // changed tells that the breaker must not hold the app: it is described in another way than the one that was tried last, or
 // that it runs with.

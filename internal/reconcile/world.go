@@ -90,6 +90,8 @@ type App struct {
 	// Asked, Anew, Removing, Upgrading and New are what a command of the owner wants of the app: to act on it, to restart
 	// it, to take it away, to give it another image, to install it for the first time.
 	Asked, Anew, Removing, Upgrading, New bool
+	// Freed tells that the app lacked something and that it is back: what it failed at meanwhile holds it no more.
+	Freed bool
 	// Downgrade lets the image of Upgrading be an older one.
 	Downgrade bool
 	// Data are the app's own directories that go to the trash with it, Shared those that stay because another app has them too.
@@ -235,6 +237,43 @@ func (w *World) noImage(a *App, o Options) bool {
 	never := a.Manifest != nil && a.Manifest.Container.PullPolicy == "never"
 	_, tried := o.Absent[a.Spec.Image]
 	return (o.NoPull || never || tried) && w.lacksImage(a)
+}
+
+// unmet is why a need is not met as observed, "" when it is.
+func (w *World) unmet(n Need) string {
+	d := w.app(n.App)
+	switch {
+	case d == nil:
+		return "not known"
+	case d.Want == WantStopped:
+		return "stopped by the owner"
+	case d.Want != WantRunning:
+		return "not installed"
+	case satisfied(d, n.Condition, w.Now):
+		return ""
+	}
+	return observedState(d)
+}
+
+// lacks names what an app that is to run cannot run without and does not have: an app that it needs, its port, its image.
+func (w *World) lacks(a *App) string {
+	if a.Want != WantRunning {
+		return ""
+	}
+	for _, n := range a.Needs {
+		if w.unmet(n) != "" {
+			return "dependency " + n.App
+		}
+	}
+	switch {
+	case a.Running():
+		return ""
+	case a.PortHolder != "":
+		return "port"
+	case w.lacksImage(a):
+		return "image"
+	}
+	return ""
 }
 
 // lacksImage tells that podman does not have the app's image.

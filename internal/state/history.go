@@ -60,6 +60,8 @@ type History struct {
 	// Invocation and AutoRestarts are systemd's invocation and restart counter at the last pass.
 	Invocation   string `json:"invocation,omitempty"`
 	AutoRestarts int    `json:"auto_restarts,omitempty"`
+	// Lacked is what the app could not run without and did not have: what it failed at meanwhile was not its own failure.
+	Lacked string `json:"lacked,omitempty"`
 	// Tried is the spec hash that was started last, whether it came up or not. It is kept as long as there is something else to
 	// remember.
 	Tried string `json:"tried,omitempty"`
@@ -161,7 +163,7 @@ func (h *History) BootAttempt(bootID string) bool {
 // UseBootAttempt notes that the attempt of this boot has been used.
 func (h *History) UseBootAttempt(bootID string) { h.BootID = bootID }
 
-// Close closes the breaker and forgets the past: a command of the owner, a changed spec or secret.
+// Close closes the breaker and forgets the past: a command of the owner, a changed spec or secret, or what the app lacked is back.
 func (h *History) Close() {
 	*h = History{Schema: h.Schema, App: h.App, Invocation: h.Invocation, AutoRestarts: h.AutoRestarts}
 }
@@ -180,11 +182,10 @@ func (h *History) Forgive(since time.Time) {
 	}
 }
 
-// DependencyReady sets the count to zero: what failed was the dependency.
-func (h *History) DependencyReady() {
-	if !h.IsOpen() {
-		h.Events, h.NextAttempt = nil, time.Time{}
-	}
+// NotItsFault sets the count to zero and closes the breaker: what failed was something that the app lacked.
+func (h *History) NotItsFault() {
+	h.Events, h.NextAttempt = nil, time.Time{}
+	h.OpenSince, h.Reason, h.ReportedAt = time.Time{}, "", time.Time{}
 }
 
 // Healthy notes a pass that found the app healthy. After ten minutes of it the past is forgotten.
@@ -253,5 +254,5 @@ func (h *History) normalise(now time.Time) {
 // empty tells that there is nothing to remember.
 func (h *History) empty() bool {
 	return len(h.Events) == 0 && !h.IsOpen() && h.UnhealthyPasses == 0 && h.HealthySince.IsZero() &&
-		h.AutoRestarts == 0 && h.NextAttempt.IsZero()
+		h.AutoRestarts == 0 && h.NextAttempt.IsZero() && h.Lacked == ""
 }

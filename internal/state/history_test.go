@@ -159,17 +159,14 @@ func TestAutoRestarts(t *testing.T) {
 	}
 }
 
-func TestDependencyReady(t *testing.T) {
+func TestNotItsFault(t *testing.T) {
 	var h History
 	h.Count(t0, EventDied)
-	h.DependencyReady()
-	if !h.Allowed(t0, "b") || len(h.Events) != 0 {
-		t.Errorf("%+v", h)
-	}
 	h.Open(t0, "b", "x")
-	h.DependencyReady()
-	if !h.IsOpen() {
-		t.Error("an open breaker stays open")
+	h.Unhealthy(t0)
+	h.NotItsFault()
+	if !h.Allowed(t0, "b") || len(h.Events) != 0 || h.IsOpen() || h.UnhealthyPasses != 1 {
+		t.Errorf("%+v", h)
 	}
 }
 
