@@ -621,8 +621,11 @@ func (r *run) keepHistory(c *change) error {
 		}
 		h.CountAutoRestarts(now, c.Service.NRestarts)
 	}
-	if !c.started.IsZero() {
+	switch {
+	case !c.started.IsZero():
 		h.AutoRestarts = 0 // systemd's counter began again
+	case c.Running() && now.Sub(h.StartedAt) > state.DiesWithin:
+		h.StartedAt = time.Time{}
 	}
 	if c.plan.Counted && c.changed {
 		h.Count(now, countedAs(c.result.Action))

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -173,4 +174,62 @@ func TestAMissingImageIsNotCounted(t *testing.T) {
 		t.Errorf("solo: %+v", got)
 	}
 	n.converged()
+}
+
+// ends is an app that ends by itself; systemd leaves one with code 0 as it is.
+func (n *fakeNode) ends(name string, code int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c := n.containers[name]
+	switch s := n.services[name+".service"]; {
+	case c == nil || !c.State.Running:
+	case s == nil:
+		n.downed(c, code)
+	default:
+		n.halt(name+".service", s)
+		s.Result, s.ExecMainCode, s.ExecMainStatus = "success", 1, code
+	}
+}
+
+// What ends half a minute after each start is a start that fails: the pass that made it did not look for so long.
+func TestALaterDeathIsCounted(t *testing.T) {
+	adopted := newNode(t, map[string]string{"solo": manifestOf("solo", 3)}).firstBootDone()
+	adopted.script("solo", "docker.io/example/solo:v1.0")
+	adopted.pass()
+	for what, n := range map[string]*fakeNode{"adopted": adopted, "exits 0": fiveRunning(t)} {
+		t.Run(what, func(t *testing.T) {
+			n.calls = nil
+			for range 60 {
+				n.later(20 * time.Second)
+				n.ends("solo", 0)
+				n.later(10 * time.Second)
+				n.pass()
+			}
+			if h := n.history("solo"); !h.IsOpen() {
+				t.Errorf("after half an hour: %+v", h)
+			}
+			starts := slices.DeleteFunc(slices.Clone(n.calls), func(c string) bool { return !strings.HasPrefix(c, "start ") })
+			if len(starts) != state.BreakerEvents {
+				t.Errorf("%d starts: %q", len(starts), starts)
+			}
+		})
+	}
+}
+
+// An app that ends after it has lived for a while is started at once, as often as that happens.
+func TestAnAppThatLivesForAWhileIsNotCounted(t *testing.T) {
+	n := fiveRunning(t)
+	for range 10 {
+		for range 3 {
+			n.later(30 * time.Second)
+			n.pass()
+		}
+		n.ends("solo", 0)
+		if got := n.result(n.pass(), "solo"); got.Action != Started {
+			t.Fatalf("solo: %+v", got)
+		}
+	}
+	if h := n.history("solo"); len(h.Events) > 0 {
+		t.Errorf("%+v", h)
+	}
 }

@@ -352,6 +352,7 @@ func (r *run) bringUpWithin(ctx context.Context, c *change, restart bool, limit 
 	}
 	c.changed, c.started = true, r.Now()
 	c.tries()
+	c.history.StartedAt = c.started
 	if restart {
 		return r.Units.Restart(ctx, service, limit+r.stopLimit(c))
 	}
@@ -563,6 +564,7 @@ func (r *run) startLegacy(ctx context.Context, c *change, op Operation) error {
 		}
 	}
 	c.started = r.Now()
+	c.history.StartedAt = c.started
 	if err := r.Legacy.StartInScope(ctx, c.liveName()); err != nil {
 		return r.failedAs(ctx, c, state.EventScopeFailed, err)
 	}

@@ -526,7 +526,7 @@ func (e engine) List(context.Context) ([]podman.Container, error) {
 	for _, name := range slices.Sorted(maps.Keys(e.containers)) {
 		c := e.containers[name]
 		line := podman.Container{ID: c.ID, Name: c.Name, Image: c.Image, ImageID: c.ImageID, State: c.State.Status, Pid: c.State.Pid, ExitCode: c.State.ExitCode,
-			Created: c.Created, StartedAt: c.State.StartedAt, AutoRemove: c.AutoRemove, Labels: c.Labels, Ports: c.Ports}
+			Created: c.Created, StartedAt: c.State.StartedAt, ExitedAt: c.State.FinishedAt, AutoRemove: c.AutoRemove, Labels: c.Labels, Ports: c.Ports}
 		if c.Health != nil {
 			line.Health = c.Health.Status
 		}

@@ -87,6 +87,7 @@ func newPlanner(w *World, o Options) *planner {
 	p := &planner{w: w, o: o, verdicts: map[string]*Verdict{}, last: map[string]int{}, secrets: map[string]int{}, networks: map[string]int{}}
 	for _, a := range w.Apps {
 		hold(a)
+		diedEarly(a, w)
 		if a.Freed = false; a.Selected {
 			p.judge(a)
 		}
@@ -162,6 +163,23 @@ func hold(a *App) {
 		return // nothing to go back to: the failed spec is all there is
 	}
 	a.Held, a.UnitText, a.Hash = true, previous, labelIn(previous, "io.archipelago.spec-hash")
+}
+
+// diedEarly counts the end of an app that archy started a short while before, when it was watched no more. What systemd
+// starts again it counts itself, and what lacks something does not die of itself.
+func diedEarly(a *App, w *World) {
+	h := &a.History
+	if h.StartedAt.IsZero() || a.Running() || activating(a) {
+		return
+	}
+	end := a.Service.StateChanged
+	if a.C != nil {
+		end = a.C.ExitedAt
+	}
+	if a.Want != WantRunning || a.Service.NRestarts > 0 || w.lacks(a) != "" || h.Lacked != "" {
+		end = time.Time{}
+	}
+	h.Ended(w.Now, end)
 }
 
 type planner struct {

@@ -18,6 +18,8 @@ const (
 	SchemaEvents = 2
 	// HealthyReset is how long an app must be healthy before its count goes to zero.
 	HealthyReset = 10 * time.Minute
+	// DiesWithin is how soon after its start an app must end for that to count.
+	DiesWithin = 60 * time.Second
 	// ReportEvery is the pace of the error line of an open breaker.
 	ReportEvery = time.Hour
 )
@@ -60,6 +62,8 @@ type History struct {
 	// Invocation and AutoRestarts are systemd's invocation and restart counter at the last pass.
 	Invocation   string `json:"invocation,omitempty"`
 	AutoRestarts int    `json:"auto_restarts,omitempty"`
+	// StartedAt is when archy started the app, until that is counted or the app has lived for DiesWithin.
+	StartedAt time.Time `json:"started_at,omitzero"`
 	// Lacked is what the app could not run without and did not have: what it failed at meanwhile was not its own failure.
 	Lacked string `json:"lacked,omitempty"`
 	// Tried is the spec hash that was started last, whether it came up or not. It is kept as long as there is something else to
@@ -71,8 +75,19 @@ type History struct {
 func (h *History) Count(now time.Time, kind string) {
 	h.normalise(now)
 	h.Events = append(h.Events, Event{At: now, Kind: kind})
-	h.HealthySince = time.Time{}
+	h.HealthySince, h.StartedAt = time.Time{}, time.Time{} // no start counts twice
 	h.NextAttempt = now.Add(Delay(len(h.Events)))
+}
+
+// Ended notes that the run which archy started is over, and when: one that ended soon after its start counts. The end may be told
+// in whole seconds.
+func (h *History) Ended(now, end time.Time) {
+	lived := end.Sub(h.StartedAt)
+	if !h.StartedAt.IsZero() && lived > -time.Second && lived <= DiesWithin {
+		h.Count(now, EventDied)
+		h.NextAttempt = end.Add(Delay(len(h.Events)))
+	}
+	h.StartedAt = time.Time{}
 }
 
 // Delay is the pause before attempt n, n >= 1.
@@ -254,5 +269,5 @@ func (h *History) normalise(now time.Time) {
 // empty tells that there is nothing to remember.
 func (h *History) empty() bool {
 	return len(h.Events) == 0 && !h.IsOpen() && h.UnhealthyPasses == 0 && h.HealthySince.IsZero() &&
-		h.AutoRestarts == 0 && h.NextAttempt.IsZero() && h.Lacked == ""
+		h.AutoRestarts == 0 && h.NextAttempt.IsZero() && h.Lacked == "" && h.StartedAt.IsZero()
 }

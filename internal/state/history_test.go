@@ -170,6 +170,26 @@ func TestNotItsFault(t *testing.T) {
 	}
 }
 
+func TestEnded(t *testing.T) {
+	for _, c := range []struct {
+		lived   time.Duration
+		counted int
+	}{{-time.Second / 2, 1}, {0, 1}, {time.Minute, 1}, {61 * time.Second, 0}, {-time.Hour, 0}} {
+		h := History{StartedAt: t0}
+		h.Ended(at(2*time.Minute), at(c.lived))
+		if len(h.Events) != c.counted || !h.StartedAt.IsZero() {
+			t.Errorf("lived for %s: %+v", c.lived, h)
+		}
+		if c.counted > 0 && !h.NextAttempt.Equal(at(c.lived+FirstDelay)) {
+			t.Errorf("lived for %s: next attempt %s", c.lived, h.NextAttempt)
+		}
+	}
+	var h History
+	if h.Ended(at(time.Minute), t0); len(h.Events) > 0 {
+		t.Error("a run that archy did not start was counted")
+	}
+}
+
 func TestClockJumpsBackByAYear(t *testing.T) {
 	var h History
 	for range 5 {
