@@ -115,9 +115,8 @@ func bindAt(in podman.Inspect, target string) (podman.Mount, bool) {
 // migrationFault refuses a move that would change where data live, or with which passwords they are opened.
 func (ob *observation) migrationFault(a *App) *Fault {
 	for _, m := range a.Inspect.Mounts {
-		if m.Type == "bind" && !a.mounts(m.Target) && !slices.Contains(ob.Options.DropMounts, m.Target) {
-			return &Fault{Code: "mount", Text: fmt.Sprintf("the container mounts %s at %s and the manifest does not", m.Source, m.Target),
-				Hint: "add it to a local manifest, or give it up: archy adopt --migrate " + a.ID + " --drop-mount " + m.Target}
+		if f := a.mountFault(m); f != nil && !slices.Contains(ob.Options.DropMounts, m.Target) {
+			return f
 		}
 	}
 	env := a.Inspect.Env.Map()
@@ -130,13 +129,58 @@ func (ob *observation) migrationFault(a *App) *Fault {
 	return nil
 }
 
-// mounts tells that the wanted container has something at the target.
-func (a *App) mounts(target string) bool {
-	at := func(t string) bool { return path.Clean(t) == path.Clean(target) }
-	return slices.ContainsFunc(a.Spec.Mounts, func(m spec.Mount) bool { return at(m.Target) }) ||
-		slices.ContainsFunc(a.Spec.Tmpfs, func(t spec.Tmpfs) bool { return at(t.Target) }) ||
-		slices.ContainsFunc(a.Spec.SecretMounts, func(m spec.SecretMount) bool { return at(m.Target) })
+// mountFault is why what the container mounts would not be there after a move. A bind stays where it is when the manifest has one at
+// its target (pins), a volume only when the manifest names it. podman makes a volume without a name for each VOLUME of an image: where
+// the manifest binds a directory the data are in that volume, elsewhere it leaves such a path uncovered on purpose.
+func (a *App) mountFault(m podman.Mount) *Fault {
+	wanted := a.wantedAt(m.Target)
+	anonymous := m.Type == "volume" && isAnonymous(m)
+	has := m.Source
+	switch {
+	case m.Type == "bind" && wanted.Type == "bind", anonymous && wanted.Type == "":
+		return nil
+	case m.Type == "volume" && !anonymous && wanted.Type == "volume" && wanted.Source == m.Name:
+		return nil
+	case m.Type == "volume":
+		has = "volume " + m.Name
+	case m.Type != "bind":
+		return nil
+	}
+	f := Fault{Code: "mount", Text: fmt.Sprintf("the container mounts %s at %s and the manifest does not", has, m.Target)}
+	if wanted.Source != "" {
+		f.Text = fmt.Sprintf("the container mounts %s at %s and the manifest %s: the app would not find its data", has, m.Target, wanted.Source)
+	}
+	var ways []string
+	switch {
+	case m.Type == "volume" && !anonymous:
+		ways = append(ways, fmt.Sprintf("mount it in a local manifest (type: volume, source: %s, target: %s)", m.Name, m.Target))
+	case wanted.Source == "":
+		ways = append(ways, "add it to a local manifest")
+	}
+	if wanted.Type == "bind" {
+		ways = append(ways, fmt.Sprintf("copy it with the app stopped: archy stop %[1]s; podman unshare cp -a %[2]s/. %[3]s/; podman rename %[4]s %[4]s-old; archy start %[1]s",
+			a.ID, m.Source, wanted.Source, a.liveName()))
+	}
+	f.Hint = strings.Join(append(ways, "give it up: archy adopt --migrate "+a.ID+" --drop-mount "+m.Target), ", or ")
+	return &f
 }
+
+// wantedAt is what the wanted container keeps at a target; a tmpfs keeps nothing.
+func (a *App) wantedAt(target string) spec.Mount {
+	at := func(t string) bool { return path.Clean(t) == path.Clean(target) }
+	for _, m := range a.Spec.Mounts {
+		if at(m.Target) {
+			return m
+		}
+	}
+	if slices.ContainsFunc(a.Spec.SecretMounts, func(m spec.SecretMount) bool { return at(m.Target) }) {
+		return spec.Mount{Type: "bind", Target: target}
+	}
+	return spec.Mount{}
+}
+
+// isAnonymous tells a volume that podman gave its name, an id of 64 digits.
+func isAnonymous(m podman.Mount) bool { return len(m.Name) == 64 }
 
 // compare lists the drift of a container that archy did not make. Values of secrets read "hidden".
 func compare(c spec.Container, in podman.Inspect) []Drift {
@@ -317,7 +361,7 @@ func haveMounts(in podman.Inspect) []string {
 		case "bind":
 			out = append(out, m.Source+":"+m.Target)
 		case "volume":
-			if len(m.Name) != 64 { // an anonymous volume of the image
+			if !isAnonymous(m) {
 				out = append(out, m.Name+":"+m.Target)
 			}
 		}

@@ -179,10 +179,22 @@ func TestMigrationIsRefused(t *testing.T) {
 		{"a mount that the manifest lacks", func(i *podman.Inspect) {
 			i.Mounts = []podman.Mount{{Type: "bind", Source: "/srv/extra", Target: "/extra"}}
 		}, "mounts /srv/extra at /extra", func(o *Options) { o.DropMounts = []string{"/extra"} }},
+		{"a volume where the manifest mounts a directory", func(i *podman.Inspect) {
+			i.Mounts = []podman.Mount{{Type: "volume", Name: "pgdb-data", Source: "/volumes/pgdb-data/_data", Target: "/data/"}}
+		}, "mounts volume pgdb-data at /data/ and the manifest /var/lib/archipelago/pgdb", func(o *Options) { o.DropMounts = []string{"/data/"} }},
+		{"a volume that the manifest lacks", func(i *podman.Inspect) {
+			i.Mounts = []podman.Mount{{Type: "volume", Name: "extra", Source: "/volumes/extra/_data", Target: "/extra"}}
+		}, "mounts volume extra at /extra", func(o *Options) { o.DropMounts = []string{"/extra"} }},
+		{"podman's own volume where the manifest mounts a directory", func(i *podman.Inspect) {
+			i.Mounts = []podman.Mount{{Type: "volume", Name: strings.Repeat("ab", 32), Source: "/volumes/ab/_data", Target: "/data"}}
+		}, "abab at /data and the manifest /var/lib/archipelago/pgdb", func(o *Options) { o.DropMounts = []string{"/data"} }},
+		{"a directory where the manifest has a file system in memory", func(i *podman.Inspect) {
+			i.Mounts = []podman.Mount{{Type: "bind", Source: "/srv/cache", Target: "/cache"}}
+		}, "mounts /srv/cache at /cache", func(o *Options) { o.DropMounts = []string{"/cache"} }},
 		{"another password", func(i *podman.Inspect) { i.Env = podman.Env{"DB=the-old-password"} }, "DB of the container differs", func(o *Options) { o.TakeContainerSecret = true }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			n := newNode(t, map[string]string{"pgdb": five()["pgdb"]}).firstBootDone()
+			n := newNode(t, map[string]string{"pgdb": five()["pgdb"] + "    - {type: tmpfs, target: /cache}\n"}).firstBootDone()
 			if err := os.WriteFile(n.vault.Path("db-password"), []byte("the-new-password"), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -192,6 +204,11 @@ func TestMigrationIsRefused(t *testing.T) {
 			})
 			n.pass()
 			n.calls = nil
+			for _, way := range []func(*Options){func(o *Options) { o.Force = true }, func(o *Options) { o.Upgrade = map[string]string{"pgdb": "docker.io/example/pgdb:v1.0"} }} {
+				if got := n.result(n.pass(way), "pgdb"); got.Action != NeedsHuman && !strings.Contains(c.name, "password") {
+					t.Fatalf("forced or upgraded: %+v", got)
+				}
+			}
 			r := n.pass(migrateAll)
 			got := n.result(r, "pgdb")
 			if got.Action != NeedsHuman || !strings.Contains(got.Cause, c.cause) || len(n.touched()) > 0 || r.ExitCode != ExitNeedsHuman {
@@ -209,6 +226,23 @@ func TestMigrationIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A volume stays where a manifest names it. podman's own volume for a path that the manifest leaves uncovered holds no data.
+func TestMigrationKeepsAVolume(t *testing.T) {
+	text := five()["solo"] + "  volumes:\n    - {type: volume, source: solo-data, target: /data}\n"
+	n := newNode(t, map[string]string{"solo": text}).firstBootDone()
+	n.script("solo", oldImage, func(i *podman.Inspect) {
+		i.Mounts = []podman.Mount{{Type: "volume", Name: "solo-data", Source: "/volumes/solo-data/_data", Target: "/data"},
+			{Type: "volume", Name: strings.Repeat("ab", 32), Source: "/volumes/ab/_data", Target: "/queue"}}
+	})
+	if got := n.result(n.pass(migrateAll), "solo"); got.Action != Migrated {
+		t.Fatalf("%+v", got)
+	}
+	if unit, _ := os.ReadFile(n.layout.Host(n.layout.Unit("solo"))); !strings.Contains(string(unit), "Volume=solo-data:/data") {
+		t.Errorf("unit:\n%s", unit)
+	}
+	n.converged()
 }
 
 // A mount with another source keeps the source: data stay where they are.
