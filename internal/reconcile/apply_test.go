@@ -270,6 +270,58 @@ func (n *fakeNode) badImage(b behaviour) {
 
 func forceWeb(o *Options) { o.Force, o.Only = true, []string{"web"} }
 
+// Row 8 of the safe replace: an app of tier 1 or 2 may take its time, unless podman has given its check up.
+func TestAnUnhealthyChangeOfTier2IsUndone(t *testing.T) {
+	const v2 = "docker.io/example/api:v2.0"
+	upgradeAPI := func(o *Options) { o.Upgrade, o.Only, o.Owner = map[string]string{"api": v2}, []string{"api"}, true }
+	upgradable := func(t *testing.T, b behaviour) *fakeNode {
+		n := fiveRunning(t)
+		n.registry[v2], n.behave[v2] = true, b
+		return n
+	}
+	t.Run("starting", func(t *testing.T) {
+		n := upgradable(t, behaviour{sick: true})
+		if got := n.result(n.pass(upgradeAPI), "api"); got.Action != Recreated || !strings.Contains(got.Cause, "still starting") || n.record("api").Image != v2 {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("unhealthy", func(t *testing.T) {
+		n := upgradable(t, behaviour{ill: true})
+		if got := n.result(n.pass(upgradeAPI), "api"); got.Action != RolledBack || n.record("api").Image == v2 || n.containers["api"].Image == v2 {
+			t.Errorf("%+v", got)
+		}
+		n.converged()
+	})
+	t.Run("unhealthy, killed after its restart", func(t *testing.T) {
+		n := upgradable(t, behaviour{ill: true})
+		n.fault = fault{kind: "kill", match: "restart api.service", at: 1}
+		_, _ = n.tryPass(upgradeAPI)
+		n.revive()
+		n.later(2 * time.Second)
+		if got := n.result(n.pass(), "api"); got.Action != RolledBack || n.containers["api"].Image == v2 {
+			t.Errorf("%+v", got)
+		}
+		n.converged()
+	})
+	t.Run("the previous version is unhealthy too", func(t *testing.T) {
+		n := upgradable(t, behaviour{ill: true})
+		n.behave["docker.io/example/api:v1.0"] = behaviour{ill: true}
+		if got := n.result(n.pass(upgradeAPI), "api"); got.Action != NeedsHuman || n.containers["api"].Image == v2 {
+			t.Fatalf("%+v", got)
+		}
+		n.calls = nil
+		n.later(10 * time.Minute)
+		if got := n.result(n.pass(), "api"); got.Action != NeedsHuman || len(n.touched()) > 0 {
+			t.Errorf("it is restarted for its health alone: %q, %+v", n.touched(), got)
+		}
+		n.behave = map[string]behaviour{}
+		n.later(10 * time.Minute)
+		if got := n.result(n.pass(), "api"); got.Action != RolledBack || len(n.touched()) > 0 {
+			t.Errorf("%q, %+v", n.touched(), got)
+		}
+	})
+}
+
 func TestReplaceThatDiesIsRolledBackAndHeld(t *testing.T) {
 	for name, b := range map[string]behaviour{"dies": {dies: 3, says: "cannot open database\n\nfatal"}, "never healthy": {sick: true}} {
 		t.Run(name, func(t *testing.T) {

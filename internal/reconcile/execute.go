@@ -592,7 +592,7 @@ func (r *run) wait(ctx context.Context, c *change, op Operation) error {
 	r.report(Event{Op: op, Moment: MomentGate, Text: c.gateWords(*op.Gate)})
 	out := r.gate(ctx, c, *op.Gate, window)
 	switch {
-	case replacing && (out.dead != nil || (!out.reached && out.err == nil && c.Tier != 1 && c.Tier != 2)):
+	case replacing && out.err == nil && !out.good(c):
 		return r.undo(ctx, c, errors.New(reason(out)))
 	case replacing && out.err == nil:
 		c.changed = true

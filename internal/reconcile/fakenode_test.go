@@ -89,8 +89,9 @@ type fakeService struct {
 type behaviour struct {
 	// dies ends it at its start with that code.
 	dies int
-	// sick never becomes healthy; slow becomes healthy after that many checks.
+	// sick never becomes healthy, and ill is called unhealthy after its start period; slow becomes healthy after that many checks.
 	sick bool
+	ill  bool
 	slow int
 	// says is what it writes to its log.
 	says string
@@ -248,7 +249,7 @@ func (n *fakeNode) later(d time.Duration) {
 		}
 	}
 	for _, c := range n.containers {
-		if c.Health != nil && c.Health.Status == podman.HealthStarting && !n.behave[c.Image].sick {
+		if c.Health != nil && c.Health.Status == podman.HealthStarting && !n.behave[c.Image].sick && !n.behave[c.Image].ill {
 			c.Health.Status = podman.HealthHealthy
 		}
 	}
@@ -777,7 +778,10 @@ func (e engine) Healthcheck(_ context.Context, name string) (string, error) {
 	b := e.behave[c.Image]
 	c.Health.FailingStreak++
 	switch {
-	case b.sick || c.Health.FailingStreak <= b.slow:
+	case b.ill && c.Health.FailingStreak > 3 && e.clock.Sub(c.State.StartedAt) > time.Minute:
+		c.Health.Status = podman.HealthUnhealthy
+		return podman.HealthUnhealthy, nil
+	case b.sick || b.ill || c.Health.FailingStreak <= b.slow:
 		return podman.HealthStarting, nil
 	}
 	c.Health.Status = podman.HealthHealthy

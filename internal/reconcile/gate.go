@@ -12,11 +12,18 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
-// outcome is how a gate ended: reached, or dead with the reason, or neither when the limit came first.
+// outcome is how a gate ended: reached, or dead with the reason, or neither when the limit came first. starting tells of an app that
+// lives and is not healthy that it may still get there.
 type outcome struct {
-	reached bool
-	dead    error
-	err     error
+	reached  bool
+	starting bool
+	dead     error
+	err      error
+}
+
+// good tells that a change may stay: the app is healthy, or an app that may take its time, of tier 1 or 2, is still starting.
+func (o outcome) good(c *change) bool {
+	return o.dead == nil && (o.reached || o.starting && (c.Tier == 1 || c.Tier == 2))
 }
 
 func reason(o outcome) string {
@@ -52,7 +59,7 @@ func (r *run) gate(ctx context.Context, c *change, g Gate, window time.Duration)
 			c.proved = true
 			return out
 		case r.Now().After(deadline):
-			return outcome{}
+			return outcome{starting: out.starting}
 		}
 		if wait.For(r.ending, r.timing.Poll) != nil {
 			return outcome{err: r.ending.Err()}
@@ -135,7 +142,7 @@ func noteOr(note, other string) string {
 
 func (w *watcher) reached(ctx context.Context, g Gate, got podman.Inspect) outcome {
 	if h := w.c.Spec.Health; h != nil && h.HostHTTP != "" && g.Condition != manifest.Started {
-		return outcome{reached: w.AskHost != nil && w.AskHost(ctx, h)}
+		return outcome{reached: w.AskHost != nil && w.AskHost(ctx, h), starting: w.mayStillStart(got)}
 	}
 	if g.Condition == manifest.Started || got.Healthcheck == nil || len(got.Healthcheck.Test) == 0 {
 		return outcome{reached: true}
@@ -146,14 +153,22 @@ func (w *watcher) reached(ctx context.Context, g Gate, got podman.Inspect) outco
 	if w.nextHealth.IsZero() && !checked(got.Health) {
 		w.nextHealth = w.Now().Add(firstHealth)
 	}
+	starting := got.Health == nil || got.Health.Status != podman.HealthUnhealthy || w.mayStillStart(got)
 	if w.Now().Before(w.nextHealth) {
-		return outcome{}
+		return outcome{starting: starting}
 	}
 	w.pace = min(max(2*w.pace, healthEvery/8), healthEvery)
 	w.nextHealth = w.Now().Add(w.pace)
 	status, err := w.Engine.Healthcheck(ctx, w.name)
 	// A check that cannot be run says nothing: the next look decides.
-	return outcome{reached: err == nil && status == podman.HealthHealthy}
+	return outcome{reached: err == nil && status == podman.HealthHealthy, starting: starting}
+}
+
+// mayStillStart tells that podman, which begins to count failing checks after the start period, could not have seen enough of them yet. A
+// gate runs more checks than podman, and podman counts those too.
+func (w *watcher) mayStillStart(got podman.Inspect) bool {
+	h := w.c.Spec.Health
+	return h != nil && w.Now().Sub(got.State.StartedAt) < time.Duration(h.StartPeriod+h.Retries*h.Interval)*time.Second
 }
 
 // checked tells that podman has run the check at least once.

@@ -47,7 +47,7 @@ func (r *run) migrate(ctx context.Context, c *change, op Operation) error {
 		return r.abortMigration(ctx, c, out.dead)
 	case out.err != nil:
 		return out.err
-	case !out.reached && c.Tier != 1 && c.Tier != 2:
+	case !out.good(c):
 		return r.abortMigration(ctx, c, fmt.Errorf("not healthy within %s", op.Gate.Limit))
 	}
 	return r.migrated(ctx, c)

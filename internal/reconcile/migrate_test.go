@@ -163,6 +163,21 @@ func (n *fakeNode) asBefore(id string) {
 	n.unharmed()
 }
 
+// A tier that may take its time is no reason to keep a migration that podman calls unhealthy.
+func TestMigrationOfTier2ThatIsUnhealthyIsUndone(t *testing.T) {
+	for b, want := range map[behaviour]Action{{ill: true}: RolledBack, {sick: true}: Migrated} {
+		n := newNode(t, map[string]string{"solo": manifestOf("solo", 2)}).firstBootDone()
+		id := n.script("solo", oldImage).ID
+		n.behave["docker.io/example/solo:v1.0"] = b
+		if got := n.result(n.pass(migrateAll), "solo"); got.Action != want {
+			t.Errorf("%+v: %+v", b, got)
+		}
+		if want == RolledBack {
+			n.asBefore(id)
+		}
+	}
+}
+
 func TestMigrationWhoseUndoFails(t *testing.T) {
 	n := scripted(t)
 	n.behave["docker.io/example/solo:v1.0"] = behaviour{dies: 7}

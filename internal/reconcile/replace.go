@@ -8,6 +8,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 	"git.tx1138.com/lfg2025/archy/internal/systemd"
 )
@@ -42,7 +43,7 @@ func (r *run) replace(ctx context.Context, c *change, op Operation) error {
 		return r.undo(ctx, c, out.dead)
 	case out.err != nil:
 		return out.err
-	case !out.reached && c.Tier != 1 && c.Tier != 2:
+	case !out.good(c):
 		return r.undo(ctx, c, fmt.Errorf("not healthy within %s", op.Gate.Limit))
 	case !out.reached:
 		c.result.Class, c.result.Cause = ClassWaiting, cause(c.result.Cause, "still starting after "+op.Gate.Limit.String())
@@ -116,17 +117,25 @@ func (r *run) restore(ctx context.Context, c *change, unit []byte) error {
 	if err := r.daemonReload(ctx); err != nil {
 		return err
 	}
-	if err := r.bringUp(ctx, c, true); err != nil {
-		return err
+	if !c.isBackAlready(unit) {
+		if err := r.bringUp(ctx, c, true); err != nil {
+			return err
+		}
 	}
 	out := r.gate(ctx, c, Gate{Condition: manifest.Healthy, Limit: gateLimit(c.App)}, r.timing.Alive)
 	if out.dead != nil {
 		return out.dead
 	}
-	if !out.reached && out.err == nil && c.Tier != 1 && c.Tier != 2 {
+	if out.err == nil && !out.good(c) {
 		return errors.New("the previous version does not become healthy either")
 	}
 	return out.err
+}
+
+// isBackAlready tells that an earlier pass has brought the previous version back and it lives: of tiers 0 to 2 it is not restarted for
+// its health alone.
+func (c *change) isBackAlready(unit []byte) bool {
+	return slices.Contains(c.plan.Steps, stepRollBack) && c.Tier < 3 && !c.urged() && c.Running() && c.C.Labels[spec.LabelSpecHash] == labelIn(unit, spec.LabelSpecHash)
 }
 
 // stuck reports a roll-back that failed: both errors, and the exact commands that are left to run.
