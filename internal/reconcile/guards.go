@@ -29,8 +29,8 @@ func (ob *observation) guard(ctx context.Context, a *App) string {
 	if text != "" {
 		return text
 	}
-	if a.Record != nil && a.Record.Image != "" && !a.Downgrade && !isLegacyRecord(a) && lowerVersion(a.Spec.Image, a.Record.Image) && a.Spec.Build == nil {
-		return fmt.Sprintf("image %s is a lower version than %s, which ran on this data", a.Spec.Image, a.Record.Image)
+	if ran := a.ran(); !a.Downgrade && lowerVersion(a.Spec.Image, ran) && a.Spec.Build == nil {
+		return fmt.Sprintf("image %s is a lower version than %s, which ran on this data", a.Spec.Image, ran)
 	}
 	return ob.takeOverGuard(ctx, a, dir)
 }

@@ -81,6 +81,9 @@ func (r *run) beginMigration(ctx context.Context, c *change) error {
 		OldName:   c.Container + oldSuffix + r.Now().UTC().Format("20060102T150405Z"),
 		StartedAt: r.Now().UTC(), StepAt: r.Now().UTC()}
 	c.record.Op.Policy = got.RestartPolicy
+	if c.Spec.Build == nil {
+		c.record.Op.NewImage = c.Spec.Image
+	}
 	return r.Records.WriteRecord(c.record)
 }
 

@@ -122,6 +122,85 @@ func TestMigrate(t *testing.T) {
 	n.converged()
 }
 
+// A version that is older than the one that ran on the data is never started unasked, and another repository's neither: what an adopted
+// container ran stays, until its owner upgrades the app.
+func TestMigrationTakesNoOlderImage(t *testing.T) {
+	const manifests = "docker.io/example/solo:v1.0"
+	upgrade := func(o *Options) { o.Upgrade, o.Only, o.Owner = map[string]string{"solo": ""}, []string{"solo"}, true }
+	for _, have := range []string{"docker.io/example/solo:v9.9", "registry.local/mirror/solo:v0.9"} {
+		adopted := func(t *testing.T) *fakeNode {
+			n := newNode(t, map[string]string{"solo": five()["solo"]}).firstBootDone()
+			n.script("solo", have)
+			n.pass()
+			return n
+		}
+		for name, c := range map[string]struct {
+			do   func(n *fakeNode)
+			how  func(*Options)
+			want Action
+		}{
+			"migrated": {how: migrateAll, want: Migrated},
+			"forced":   {how: func(o *Options) { o.Force = true }, want: Migrated},
+			"vanished": {do: func(n *fakeNode) { n.drop(n.containers["solo"]) }, how: func(*Options) {}, want: Installed},
+			"exited":   {do: func(n *fakeNode) { n.downed(n.containers["solo"], 1) }, how: func(*Options) {}, want: Started},
+		} {
+			t.Run(name+" "+have, func(t *testing.T) {
+				n := adopted(t)
+				if c.do != nil {
+					c.do(n)
+				}
+				if got := n.result(n.pass(c.how), "solo"); got.Action != c.want || n.containers["solo"].Image != have || n.record("solo").Image != have {
+					t.Errorf("%+v, image %s", got, n.containers["solo"].Image)
+				}
+				n.unharmed()
+			})
+		}
+	}
+	t.Run("upgraded", func(t *testing.T) {
+		n := newNode(t, map[string]string{"solo": five()["solo"]}).firstBootDone()
+		n.script("solo", "docker.io/example/solo:v9.9")
+		n.pass()
+		n.calls = nil
+		if r := n.pass(upgrade); r.ExitCode != ExitNeedsHuman || len(n.touched()) > 0 || !strings.Contains(n.result(r, "solo").Error.Hint, "--allow-downgrade") {
+			t.Errorf("exit %d, %q, %+v", r.ExitCode, n.touched(), n.result(r, "solo"))
+		}
+		if got := n.result(n.pass(upgrade, func(o *Options) { o.AllowDowngrade = true }), "solo"); got.Action != Migrated || n.containers["solo"].Image != manifests {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("upgraded to another repository", func(t *testing.T) {
+		n := newNode(t, map[string]string{"solo": five()["solo"]}).firstBootDone()
+		n.script("solo", "registry.local/mirror/solo:v0.9")
+		n.pass()
+		if got := n.result(n.pass(upgrade), "solo"); got.Action != Migrated || n.containers["solo"].Image != manifests {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("latest", func(t *testing.T) {
+		n := newNode(t, map[string]string{"solo": five()["solo"]}).firstBootDone()
+		n.script("solo", "docker.io/example/solo:latest")
+		if got := n.result(n.pass(migrateAll), "solo"); got.Action != Migrated || n.containers["solo"].Image != manifests {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// An adopted container that is upgraded is killed on the way: the next pass goes on with the image that was asked for.
+func TestMigrationKilledGoesOnWithItsImage(t *testing.T) {
+	const to = "docker.io/example/solo:v1.5"
+	for _, call := range []string{"stop container solo", "rename solo", "start solo.service"} {
+		n := scripted(t)
+		n.registry[to] = true
+		n.fault = fault{kind: "kill", match: call, at: 1}
+		_, _ = n.tryPass(func(o *Options) { o.Upgrade, o.Only, o.Owner = map[string]string{"solo": to}, []string{"solo"}, true })
+		n.revive()
+		if got := n.result(n.pass(), "solo"); got.Action != Migrated || n.containers["solo"].Image != to || n.record("solo").Image != to {
+			t.Errorf("%s: %+v", call, got)
+		}
+		n.converged()
+	}
+}
+
 func TestMigrationThatFailsIsUndone(t *testing.T) {
 	for name, b := range map[string]behaviour{"dies": {dies: 7, says: "bad flag"}, "never healthy": {sick: true}} {
 		t.Run(name, func(t *testing.T) {

@@ -382,7 +382,10 @@ func (ob *observation) pinned(a *App) spec.Pinned {
 	if a.Legacy() && ob.moves(a) {
 		p = a.Pins
 	}
-	if a.Force && a.UpgradeBlocked == "" || a.Legacy() || isLegacyRecord(a) {
+	switch {
+	case a.Legacy() && a.UpgradeBlocked != "":
+		image = a.C.Image
+	case a.Legacy(), a.Force && a.UpgradeBlocked == "":
 		image = ""
 	}
 	image = ob.upgradeTo(a, image)
@@ -400,7 +403,7 @@ func (ob *observation) pinned(a *App) spec.Pinned {
 func (ob *observation) moves(a *App) bool { return a.Force || ob.Options.Migrate || a.Upgrading }
 
 // upgradeTo is the reference that the app shall have: the one that a command names, or that of an upgrade which was cut
-// off after its unit had been written.
+// off after its unit had been written, or of a migration that was cut off.
 func (ob *observation) upgradeTo(a *App, image string) string {
 	if to, ok := ob.Options.Upgrade[a.ID]; ok {
 		return to
@@ -409,23 +412,40 @@ func (ob *observation) upgradeTo(a *App, image string) string {
 		return image
 	}
 	op := a.Record.Op
+	if op.Kind == state.OpMigrate && (op.NewImage != "" || !a.Legacy()) {
+		return op.NewImage
+	}
 	if op.Kind == state.OpReplace && !op.Rollback && op.NewImage != "" && a.specOnDisk() == op.NewHash {
 		return op.NewImage
 	}
 	return image
 }
 
-// upgrade finds a newer reference in the manifest than the one the record pins.
+// upgrade finds a newer reference in the manifest than the one the record pins, or an adopted container has. A migration takes it
+// without being asked: none is told.
 func (ob *observation) upgrade(a *App) {
-	image := a.Manifest.Container.Image
-	if a.Record == nil || a.Record.Image == "" || image == "" || a.Record.Image == image || a.Legacy() || isLegacyRecord(a) {
+	image, ran := a.Manifest.Container.Image, a.ran()
+	if ran == "" || image == "" || ran == image {
 		return
 	}
-	a.Upgrade = image
-	switch {
-	case repository(a.Record.Image) != repository(image):
-		a.UpgradeBlocked = "another repository than " + a.Record.Image
-	case lowerVersion(image, a.Record.Image):
-		a.UpgradeBlocked = "a lower version than " + a.Record.Image
+	if !a.Legacy() {
+		a.Upgrade = image
 	}
+	switch {
+	case repository(ran) != repository(image):
+		a.UpgradeBlocked = "another repository than " + ran
+	case lowerVersion(image, ran):
+		a.UpgradeBlocked = "a lower version than " + ran
+	}
+}
+
+// ran is the image that last had the app's data, "" when that is not known.
+func (a *App) ran() string {
+	switch {
+	case a.Legacy():
+		return a.C.Image
+	case a.Record != nil:
+		return a.Record.Image
+	}
+	return ""
 }

@@ -120,7 +120,7 @@ type App struct {
 	Network *Network
 	// Upgrade is the manifest's image when the record pins another one.
 	Upgrade string
-	// UpgradeBlocked is why reconcile --force may not apply Upgrade (another repository, a lower version).
+	// UpgradeBlocked is why reconcile --force may not apply Upgrade, and a migration the manifest's image (another repository, a lower version).
 	UpgradeBlocked string
 
 	// What is observed.
