@@ -323,7 +323,7 @@ func (r *run) do(ctx context.Context, op Operation) {
 	r.report(Event{Op: op})
 	err := r.execute(r.contextOf(ctx, op), c, op)
 	if err != nil {
-		err = r.withdraw(context.WithoutCancel(ctx), c, err)
+		err = r.withdraw(context.WithoutCancel(ctx), c, r.turnBack(context.WithoutCancel(ctx), c, op, err))
 	}
 	r.report(Event{Op: op, Done: true, Err: err})
 	r.endOp(op, err)

@@ -46,6 +46,9 @@ func (r *run) execute(ctx context.Context, c *change, op Operation) error {
 	case Replace:
 		return r.replace(ctx, c, op)
 	case RollBack:
+		if c.canTurnBack() {
+			return r.abortMigration(ctx, c, errors.New(strings.TrimPrefix(op.Cause, cannotGoOn)))
+		}
 		return r.rollBack(ctx, c, c.record.Op.Reason)
 	case Stop:
 		return r.stop(ctx, c)

@@ -168,6 +168,14 @@ func (r *run) abortMigration(ctx context.Context, c *change, why error) error {
 	return r.undoMigration(ctx, c, why)
 }
 
+// turnBack: what was to come before an interrupted migration failed, and the old container may be stopped. It is started again.
+func (r *run) turnBack(ctx context.Context, c *change, op Operation, why error) error {
+	if op.Kind == Migrate || op.Kind == RollBack || !c.canTurnBack() || errors.Is(why, errStop) || errors.Is(why, context.Canceled) {
+		return why
+	}
+	return r.abortMigration(ctx, c, why)
+}
+
 func (r *run) undoMigration(ctx context.Context, c *change, why error) error {
 	for _, undo := range []func(context.Context, *change) error{r.stopNew, r.dropUnit, r.nameBack, r.startOld} {
 		if err := undo(ctx, c); err != nil {

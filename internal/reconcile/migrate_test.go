@@ -370,6 +370,44 @@ func TestMigrationKilledAt(t *testing.T) {
 	}
 }
 
+// Row 4 of "killed at": the checks do not pass any more, and the old container is started again.
+func TestMigrationKilledThatCannotGoOn(t *testing.T) {
+	for name, hinder := range map[string]func(n *fakeNode){
+		"no space": func(n *fakeNode) { n.facts.DataFree = 1 << 30 },
+		"no image": func(n *fakeNode) { delete(n.images, "docker.io/example/solo:v1.0") },
+		"a need is unmet": func(n *fakeNode) {
+			if err := n.store.SetStopped("base", "base", true, containers(n.set)); err != nil {
+				n.t.Fatal(err)
+			}
+		},
+		"a mount that the manifest lacks": func(n *fakeNode) {
+			n.oldOne().Mounts = []podman.Mount{{Type: "bind", Source: "/srv/extra", Target: "/extra"}}
+		},
+		"its image is pulled every time, and cannot be": func(n *fakeNode) {
+			n.load(map[string]string{"base": five()["base"], "solo": strings.Replace(five()["solo"], "    network: archy-net\n", "    network: archy-net\n    pull_policy: always\n", 1) + dependsOn("base")})
+			n.fault = fault{kind: "fail", match: "pull"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, map[string]string{"base": five()["base"], "solo": five()["solo"] + dependsOn("base")}).firstBootDone()
+			old := n.script("solo", oldImage).ID
+			n.pass()
+			n.later(time.Minute)
+			n.fault = fault{kind: "kill", match: "stop container solo", at: 1}
+			_, _ = n.tryPass(migrateAll)
+			n.revive()
+			if n.oldOne().State.Running {
+				t.Fatal("the old container was not stopped")
+			}
+			hinder(n)
+			if got := n.result(n.pass(), "solo"); got.Action != RolledBack || got.Class != ClassFailed {
+				t.Errorf("%+v", got)
+			}
+			n.asBefore(old)
+		})
+	}
+}
+
 // The left column: safe replace.
 func TestReplaceKilledAt(t *testing.T) {
 	for _, c := range []struct {

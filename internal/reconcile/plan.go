@@ -260,6 +260,9 @@ func (p *planner) dependencies(a *App) {
 			st = p.stateOf(d)
 		}
 		p.verdicts[a.ID] = unmet(a, n.App, st)
+		if a.canTurnBack() && slices.Contains(v.Steps, stepMigrate) {
+			p.verdicts[a.ID] = turnBack(a, p.verdicts[a.ID].Cause)
+		}
 		p.verdicts[a.ID].Drift = v.Drift
 		return
 	}

@@ -309,6 +309,8 @@ func resume(a *App, w *World, _ Options) *Verdict {
 		return nil // the owner wants it tried again
 	case op.Rollback:
 		return rollBackAgain(a, w)
+	case a.canTurnBack() && hindered(a, w) != "":
+		return turnBack(a, hindered(a, w))
 	case op.Kind == state.OpMigrate:
 		return act("op", Migrated, observedState(a), "an interrupted migration goes on", stepMigrate)
 	case a.Running() && a.inSync() && !a.unitDiffers():
@@ -317,6 +319,38 @@ func resume(a *App, w *World, _ Options) *Verdict {
 		return act("op", Recreated, observedState(a), "an interrupted replacement goes on", stepPrepare, stepUnit, stepReplace)
 	}
 	return nil // nothing irreversible happened: the rules start over
+}
+
+// canTurnBack tells that a migration was cut off before the old container was set aside: it may be stopped, and all that is needed to have
+// it back is its start.
+func (a *App) canTurnBack() bool {
+	return a.Legacy() && a.Record != nil && a.Record.Op != nil && a.Record.Op.Kind == state.OpMigrate && !a.Record.Op.Rollback
+}
+
+// hindered is which of the checks of a migration does not pass any more.
+func hindered(a *App, w *World) string {
+	switch {
+	case a.MigrationFault != nil:
+		return a.MigrationFault.Text
+	case a.Fault != nil:
+		return a.Fault.Text
+	case a.Guard != "":
+		return a.Guard
+	case a.PortHolder != "":
+		return a.PortHolder
+	case w.Short:
+		return w.freeWords()
+	case w.Images != nil && w.Images[a.Spec.Image] == "":
+		return "image " + a.Spec.Image + " is absent"
+	}
+	return ""
+}
+
+const cannotGoOn = "an interrupted migration cannot go on: "
+
+// turnBack starts the old container again.
+func turnBack(a *App, why string) *Verdict {
+	return act("op", RolledBack, observedState(a), cannotGoOn+why, stepRollBack)
 }
 
 // rollBackAgain goes on with a roll-back. One that has failed is tried again within the back-off, and a person is told
