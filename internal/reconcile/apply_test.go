@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -728,6 +729,25 @@ func TestBusyAppIsLeft(t *testing.T) {
 	lock.Release()
 	n.pass()
 	n.converged()
+}
+
+// --wait-lock holds for a pass over named apps: it waits so long for their locks, and ends with exit 5 when that is in vain.
+func TestANamedAppIsWaitedFor(t *testing.T) {
+	n := fiveRunning(t)
+	lock, err := n.locks.App(t.Context(), "solo", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := n.passOf(func(o *Options) { o.Only, o.Force, o.Timing.Lock = []string{"solo", "solo"}, true, time.Millisecond })
+	p.WaitLock = 20 * time.Millisecond
+	if _, err := p.Run(t.Context()); !errors.As(err, new(state.ErrLocked)) || len(n.touched()) > 0 {
+		t.Errorf("%v, %q", err, n.touched())
+	}
+	time.AfterFunc(50*time.Millisecond, lock.Release)
+	p.WaitLock = 10 * time.Second
+	if r, err := p.Run(t.Context()); err != nil || n.result(r, "solo").Action != Recreated {
+		t.Errorf("%v: %+v", err, r)
+	}
 }
 
 func TestTwoPassesAtOnce(t *testing.T) {

@@ -243,8 +243,8 @@ func (p *Pass) syncIntent(ctx context.Context, o Options) error {
 	return err
 }
 
-// holdApps takes the locks of the apps that a command of the owner names before it looks at them: what it decides must
-// not be overtaken by a pass that is at work on them.
+// holdApps takes the locks of the apps that a command names before it looks at them: what it decides must not be overtaken by a pass that
+// is at work on them.
 func (p *Pass) holdApps(ctx context.Context, o Options) (release func(), err error) {
 	held := heldLocks{p.Applier.Locks, map[string]*state.Lock{}}
 	release = func() {
@@ -252,10 +252,7 @@ func (p *Pass) holdApps(ctx context.Context, o Options) (release func(), err err
 			lock.Release()
 		}
 	}
-	if !o.Owner {
-		return release, nil
-	}
-	for _, id := range slices.Sorted(slices.Values(o.Only)) {
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(o.Only))) {
 		lock, err := p.Applier.Locks.App(ctx, id, p.WaitLock)
 		if err != nil {
 			release()
