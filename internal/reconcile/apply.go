@@ -232,6 +232,8 @@ type run struct {
 	rollFailed string
 	// ending ends when the pass is to end: nothing new begins, waits are cut short, what is under way is finished.
 	ending context.Context
+	// deadline is when a pass with --wait has waited long enough, zero when there is none.
+	deadline time.Time
 	// stuckAt is the app whose migration could neither be done nor undone.
 	stuckAt string
 }
@@ -274,6 +276,9 @@ func newRun(x *Applier, w *World, plan Plan) *run {
 	r.images = &images.Fetcher{Engine: x.Engine, Offline: x.Offline, Mirrors: x.Mirrors, Pauses: r.timing.PullPauses, Free: x.Free}
 	if x.Free == nil {
 		r.images.Free = func() (int64, bool) { return w.Free, w.Free > 0 || w.Short }
+	}
+	if x.Options.Wait && x.Options.Timeout > 0 {
+		r.deadline = x.Now().Add(x.Options.Timeout)
 	}
 	for _, p := range plan.Apps {
 		c := &change{App: p.App, plan: p, result: initial(p, w.Now), history: p.History}

@@ -319,7 +319,7 @@ func (r *run) start(ctx context.Context, c *change, op Operation) error {
 	}
 	limit := unitLimit(c)
 	if c.Spec.Unit.NotifyHealthy {
-		limit = min(limit, op.Gate.Limit) // its start is its gate
+		limit = min(limit, r.waited(*op.Gate).Limit) // its start is its gate
 	}
 	err := r.bringUpWithin(ctx, c, op.Kind == Restart || op.Kind == Replace, limit)
 	var job *systemd.JobError
@@ -388,9 +388,10 @@ func (r *run) stopLimit(c *change) time.Duration {
 
 // pass waits for the gate and keeps what came of it.
 func (r *run) pass(ctx context.Context, c *change, op Operation) error {
-	r.report(Event{Op: op, Moment: MomentGate, Text: c.gateWords(*op.Gate)})
+	gate := r.waited(*op.Gate)
+	r.report(Event{Op: op, Moment: MomentGate, Text: c.gateWords(gate)})
 	c.giveWay()
-	out := r.gate(ctx, c, *op.Gate, r.window(c, op))
+	out := r.gate(ctx, c, gate, r.window(c, op))
 	switch {
 	case out.dead != nil:
 		return r.startFailed(ctx, c, out.dead)
@@ -571,7 +572,7 @@ func (r *run) startLegacy(ctx context.Context, c *change, op Operation) error {
 	if err := r.Legacy.StartInScope(ctx, c.liveName()); err != nil {
 		return r.failedAs(ctx, c, state.EventScopeFailed, err)
 	}
-	out := r.gate(ctx, c, *op.Gate, r.window(c, op))
+	out := r.gate(ctx, c, r.waited(*op.Gate), r.window(c, op))
 	if out.dead != nil {
 		return r.startFailed(ctx, c, out.dead)
 	}
@@ -588,12 +589,12 @@ func (r *run) wait(ctx context.Context, c *change, op Operation) error {
 		return nil
 	}
 	replacing := c.record.Op != nil && c.record.Op.Kind == state.OpReplace
-	window := time.Duration(0)
+	gate, window := r.waited(*op.Gate), time.Duration(0)
 	if replacing {
-		window = r.timing.Alive
+		gate, window = *op.Gate, r.timing.Alive
 	}
-	r.report(Event{Op: op, Moment: MomentGate, Text: c.gateWords(*op.Gate)})
-	out := r.gate(ctx, c, *op.Gate, window)
+	r.report(Event{Op: op, Moment: MomentGate, Text: c.gateWords(gate)})
+	out := r.gate(ctx, c, gate, window)
 	switch {
 	case replacing && out.err == nil && !out.good(c):
 		return r.undo(ctx, c, errors.New(reason(out)))

@@ -67,6 +67,15 @@ func (r *run) gate(ctx context.Context, c *change, g Gate, window time.Duration)
 	}
 }
 
+// waited is the gate of an app that is only waited for: a pass with --wait waits for all of them together until its time-out. What a change
+// is judged by keeps its own limit.
+func (r *run) waited(g Gate) Gate {
+	if !r.deadline.IsZero() {
+		g.Limit = min(g.Limit, max(0, r.deadline.Sub(r.Now())))
+	}
+	return g
+}
+
 // undoing tells that a migration is being undone: the old container is the one to watch.
 func (c *change) undoing() bool {
 	return c.record.Op != nil && c.record.Op.Kind == state.OpMigrate && c.record.Op.Rollback

@@ -72,6 +72,32 @@ func TestWaitWaitsUntilHealthy(t *testing.T) {
 	}
 }
 
+// --timeout is that of the whole pass, and it shortens no gate that a change is judged by.
+func TestTheTimeoutIsThatOfThePass(t *testing.T) {
+	n := newNode(t, five()).firstBootDone()
+	for _, id := range []string{"pgdb", "base", "solo"} {
+		n.behave["docker.io/example/"+id+":v1.0"] = behaviour{sick: true}
+	}
+	began := n.peek()
+	n.pass(func(o *Options) { o.Wait, o.Timeout, o.MaxParallel = true, 20*time.Second, 1 })
+	if took := n.peek().Sub(began); took > 60*time.Second {
+		t.Errorf("three apps were waited for one after the other: %s", took)
+	}
+	began = n.peek()
+	n.pass(func(o *Options) { o.Wait, o.Timeout, o.MaxParallel = true, 20*time.Second, 1 })
+	if took := n.peek().Sub(began); took > 40*time.Second {
+		t.Errorf("apps that are on their way were waited for beyond it: %s", took)
+	}
+	n = fiveRunning(t)
+	apps := five()
+	apps["web"] = changedTo(apps["web"])
+	n.load(apps)
+	n.behave["docker.io/example/web:v1.0"] = behaviour{slow: 20}
+	if got := n.result(n.pass(func(o *Options) { o.Wait, o.Timeout = true, time.Second }), "web"); got.Action != Recreated {
+		t.Errorf("a change was undone at the time-out: %+v", got)
+	}
+}
+
 func TestASlowDependencyIsWaitedForInTheSamePass(t *testing.T) {
 	n := newNode(t, five()).firstBootDone()
 	n.behave["docker.io/example/pgdb:v1.0"] = behaviour{slow: 5}
