@@ -700,6 +700,13 @@ func TestMadeAnewAfterItsRemoval(t *testing.T) {
 			t.Errorf("a pass: %+v", got)
 		}
 	}
+	missing := func(o *Options) { o.CreateMissing = true }
+	if got := n.result(n.pass(missing), "solo"); got.Action != Left || n.record("solo").Installed {
+		t.Errorf("--create-missing: %+v", got)
+	}
+	if got := n.result(n.pass(missing, func(o *Options) { o.Only, o.CheckOnly = []string{"solo"}, true }), "solo"); got.Action != Adopted {
+		t.Errorf("--create-missing by name: %+v", got)
+	}
 	if got := n.result(n.pass(func(o *Options) { o.AdoptOnly = true }), "solo"); got.Action != Adopted || n.containers["solo"].ID != id {
 		t.Errorf("adopt: %+v", got)
 	}

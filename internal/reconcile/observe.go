@@ -239,12 +239,18 @@ func (ob *observation) createMissing(wants map[string]want) {
 	for _, id := range ob.Set.Order() {
 		named := slices.Contains(ob.Options.Only, id)
 		switch {
-		case wants[id].Want == WantNone && (named || len(ob.Options.Only) == 0) && !ob.alternativeWanted(wants, id):
+		case wants[id].Want == WantNone && (named || len(ob.Options.Only) == 0 && !ob.removed(id)) && !ob.alternativeWanted(wants, id):
 			wants[id] = want{WantRunning, state.ByCreateMissing}
 		case wants[id].Want == WantAbsent && named:
 			wants[id] = want{WantRunning, state.ByCreateMissing}
 		}
 	}
+}
+
+// removed tells that the owner removed the app, whatever is there under its name now.
+func (ob *observation) removed(id string) bool {
+	r, found := ob.records[id]
+	return found && !r.Installed && !r.RemovedAt.IsZero()
 }
 
 func (ob *observation) alternativeWanted(wants map[string]want, id string) bool {
@@ -261,7 +267,7 @@ func (ob *observation) pullIn(wants map[string]want, id string) {
 	}
 	for _, n := range ob.Set.Needs(id) {
 		p := ob.Set.Provider(n.AppID, func(x string) bool { return wants[x].Want == WantRunning })
-		if wants[p].Want == WantNone {
+		if wants[p].Want == WantNone && !ob.removed(p) {
 			wants[p] = want{WantRunning, state.ByDependency}
 			ob.pullIn(wants, p)
 		}
@@ -271,7 +277,7 @@ func (ob *observation) pullIn(wants map[string]want, id string) {
 // companions wants the pages that follow a newly wanted app.
 func (ob *observation) companions(wants map[string]want) {
 	for id, app := range ob.Set.Apps {
-		if app.Follows == "" || wants[id].Want != WantNone || len(ob.Options.Only) > 0 {
+		if app.Follows == "" || wants[id].Want != WantNone || ob.removed(id) || len(ob.Options.Only) > 0 {
 			continue
 		}
 		p := ob.provider(wants, app.Follows)
