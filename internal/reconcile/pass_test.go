@@ -158,6 +158,29 @@ func TestAnAppThatIsNotInstalledIsSilent(t *testing.T) {
 	}
 }
 
+// Row 17: an app that is not installed is silent, unless somebody asks for it by its name.
+func TestAnAppThatIsNotInstalledIsNamedWhenItIsAskedFor(t *testing.T) {
+	n := newNode(t, map[string]string{"base": five()["base"], "solo": strings.Replace(five()["solo"], "optional: false", "optional: true", 1)}).firstBootDone()
+	n.pass()
+	for name, removed := range map[string]time.Time{"never installed": {}, "removed": n.now()} {
+		if !removed.IsZero() {
+			if err := n.store.WriteRecord(state.Record{App: "solo", Container: "solo", RemovedAt: removed}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n.calls = nil
+		for _, check := range []bool{true, false} {
+			r := n.pass(func(o *Options) { o.Only, o.CheckOnly = []string{"solo"}, check })
+			if got := n.result(r, "solo"); got.Row != "17" || got.Action != Left || got.State != "absent" || !strings.Contains(got.Cause, "archy install solo") || r.ExitCode != 0 || len(r.Apps) != 1 {
+				t.Errorf("%s: %+v", name, r)
+			}
+		}
+		if len(n.touched()) > 0 {
+			t.Errorf("%s: touched %q", name, n.touched())
+		}
+	}
+}
+
 func TestCreateMissingPullsInDependencies(t *testing.T) {
 	apps := five()
 	for id, text := range apps {

@@ -56,12 +56,15 @@ func bringReady(a *App, w *World, o Options, v *Verdict) *Verdict {
 	return v
 }
 
-// notThere: who asks for an app by name gets an answer also when there is none.
-func notThere(a *App, w *World, _ Options) *Verdict {
-	if !a.Asked {
-		return nil
+// notThere: who asks for an app by name gets an answer also when there is none. Row 17.
+func notThere(a *App, w *World, o Options) *Verdict {
+	switch {
+	case a.Asked:
+		return &Verdict{Row: rowOf(a, w), Action: NoOp, State: "absent", Cause: "not installed", Class: ClassOK}
+	case slices.Contains(o.Only, a.ID):
+		return left("17", "absent", "not installed; archy install "+a.ID+" installs it", ClassOK)
 	}
-	return &Verdict{Row: rowOf(a, w), Action: NoOp, State: "absent", Cause: "not installed", Class: ClassOK}
+	return nil
 }
 
 // needed: nothing is taken away that an installed app needs, also if that app was installed a moment ago.

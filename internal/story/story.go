@@ -30,10 +30,10 @@ type Input struct {
 	Problems []error
 }
 
-// See takes the app out of the result of a pass.
+// See takes the app out of the result of a pass. An app that is not installed (row 17) has nothing to see.
 func (in *Input) See(r reconcile.Result) {
 	for _, a := range r.Apps {
-		if a.App == in.App {
+		if a.App == in.App && !(a.Row == "17" && a.Action == reconcile.Left) {
 			in.Seen = &a
 		}
 	}

@@ -62,6 +62,15 @@ func TestWhenTheNextTryIs(t *testing.T) {
 	}
 }
 
+// What a pass says of an app that is not installed hides nothing of what is remembered.
+func TestNotInstalledIsNotSeen(t *testing.T) {
+	in := Input{App: "lnd", Now: noon, Removed: noon}
+	in.See(reconcile.Result{Apps: []reconcile.AppResult{{App: "lnd", Row: "17", Action: reconcile.Left, State: "absent"}}})
+	if got := Tell(in); !strings.Contains(got.Cause, "removed by the owner at") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestTheLastFailureAndWhetherItIsOver(t *testing.T) {
 	diary := []state.Entry{
 		{At: noon, Command: "reconcile", Action: "Started", Result: "failed", Error: "exited 127: its command is not in the image", Cause: "not running"},
