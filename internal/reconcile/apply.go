@@ -615,6 +615,7 @@ func (r *run) keepHistory(c *change) error {
 	if c.result.Action == RolledBack {
 		h.Tried = c.record.SpecHash
 	}
+	h.Stopping(r.w.Now, !c.changed && c.C != nil && c.C.State == podman.StateStopping)
 	if c.changed && h.BootAttempt(r.w.BootID) {
 		h.UseBootAttempt(r.w.BootID)
 	}

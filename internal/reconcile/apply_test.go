@@ -712,6 +712,37 @@ func TestRemovedAppGoesAndItsDataStay(t *testing.T) {
 	n.unharmed()
 }
 
+// Row 10: how long a stop takes is measured from the pass that first saw it, also of one by hand and of an adopted container.
+func TestAStopByHandHasItsGrace(t *testing.T) {
+	n := newNode(t, five()).firstBootDone()
+	n.script("solo", "docker.io/example/solo:v0.9")
+	n.pass()
+	n.later(time.Hour)
+	n.pass()
+	for _, id := range []string{"web", "solo"} {
+		n.containers[id].State.Status, n.containers[id].State.Running = podman.StateStopping, false
+	}
+	for _, c := range []struct {
+		after time.Duration
+		want  Action
+	}{{0, Waiting}, {20 * time.Second, Waiting}, {time.Minute, Failed}} {
+		n.later(c.after)
+		r := n.pass()
+		for _, id := range []string{"web", "solo"} {
+			if got := n.result(r, id); got.Row != "10" || got.Action != c.want {
+				t.Errorf("%s after %s: %+v", id, c.after, got)
+			}
+		}
+	}
+	for _, id := range []string{"web", "solo"} {
+		n.containers[id].State.Status, n.containers[id].State.Running = podman.StateRunning, true
+	}
+	n.pass()
+	if h, err := n.store.ReadHistory("web"); err != nil || !h.StoppingSince.IsZero() {
+		t.Errorf("%+v, %v", h, err)
+	}
+}
+
 func TestBusyAppIsLeft(t *testing.T) {
 	n := fiveRunning(t)
 	n.drop(n.containers["solo"])

@@ -131,7 +131,7 @@ func rowsUp() []rowCase {
 // Rows 6 to 11: the container is there and does not run.
 func rowsDown() []rowCase {
 	stopping := func(ago time.Duration) build {
-		return all(inState(podman.StateStopping), func(a *App) { a.Service.StateChanged = noon.Add(-ago) })
+		return all(inState(podman.StateStopping), func(a *App) { a.History.StoppingSince = noon.Add(-ago) })
 	}
 	seen := func(a *App) { a.History.UnhealthyPasses = 1 }
 	backoff := func(a *App) { a.History.NextAttempt = noon.Add(40 * time.Second) }

@@ -229,10 +229,11 @@ func settling(a *App, w *World, _ Options) *Verdict {
 	return nil
 }
 
+// overran measures from the pass that first saw the container stopping: a stop by hand is no change of its service.
 func overran(a *App, now time.Time) bool {
-	since := a.Service.StateChanged
+	since := a.History.StoppingSince
 	limit := time.Duration(a.Spec.StopGrace)*time.Second + stopMargin
-	return !since.IsZero() && now.Sub(since) > limit
+	return !since.IsZero() && since.After(a.C.StartedAt) && now.Sub(since) > limit
 }
 
 // stopRunning, rows 1 to 13 of the stopped column.

@@ -59,6 +59,8 @@ type History struct {
 	// UnhealthySince and UnhealthyPasses describe a running app whose probe fails.
 	UnhealthySince  time.Time `json:"unhealthy_since,omitzero"`
 	UnhealthyPasses int       `json:"unhealthy_passes,omitempty"`
+	// StoppingSince is when a pass first found the container on its way to its end, zero while it is not.
+	StoppingSince time.Time `json:"stopping_since,omitzero"`
 	// Invocation and AutoRestarts are systemd's invocation and restart counter at the last pass.
 	Invocation   string `json:"invocation,omitempty"`
 	AutoRestarts int    `json:"auto_restarts,omitempty"`
@@ -234,6 +236,16 @@ func (h *History) Down() {
 	h.HealthySince, h.UnhealthySince, h.UnhealthyPasses = time.Time{}, time.Time{}, 0
 }
 
+// Stopping notes whether a pass found the container on its way to its end.
+func (h *History) Stopping(now time.Time, stopping bool) {
+	switch {
+	case !stopping:
+		h.StoppingSince = time.Time{}
+	case h.StoppingSince.IsZero() || h.StoppingSince.After(now):
+		h.StoppingSince = now
+	}
+}
+
 // ReportDue tells whether the open breaker is to be reported as an error now, when it opened and then hourly.
 func (h *History) ReportDue(now time.Time) bool {
 	return h.IsOpen() && (h.ReportedAt.IsZero() || h.ReportedAt.After(now) || now.Sub(h.ReportedAt) >= ReportEvery)
@@ -269,5 +281,5 @@ func (h *History) normalise(now time.Time) {
 // empty tells that there is nothing to remember.
 func (h *History) empty() bool {
 	return len(h.Events) == 0 && !h.IsOpen() && h.UnhealthyPasses == 0 && h.HealthySince.IsZero() &&
-		h.AutoRestarts == 0 && h.NextAttempt.IsZero() && h.Lacked == "" && h.StartedAt.IsZero()
+		h.AutoRestarts == 0 && h.NextAttempt.IsZero() && h.Lacked == "" && h.StartedAt.IsZero() && h.StoppingSince.IsZero()
 }
