@@ -4,7 +4,7 @@ package node
 const (
 	// SpaceAdvised: below it images that nothing needs are removed.
 	SpaceAdvised = 10 << 30
-	// SpaceNeeded: below it no image is fetched or built, and nothing is upgraded or migrated.
+	// SpaceNeeded: below it no image is fetched or built, and nothing is upgraded, replaced or migrated.
 	SpaceNeeded = 2 << 30
 	// SpaceFull: below it nothing that podman or an app writes can be relied on, and archy changes nothing.
 	SpaceFull = 200 << 20

@@ -107,8 +107,8 @@ func (p *planner) spare(a *App, v *Verdict) *Verdict {
 		return v
 	case p.w.Full:
 		return human(v.Row, observedState(a), "disk-full", fmt.Sprintf("%s: it was full, and nothing is written or started until %s (%s)", p.w.freeWords(), p.w.enough(), v.Cause), hint)
-	case a.Upgrading, slices.Contains(v.Steps, stepMigrate), slices.Contains(v.Steps, stepPrepare) && p.imageAbsent(a):
-		return failed(v.Row, observedState(a), "space", fmt.Sprintf("%s: below %d GiB no image is fetched or built, and nothing is upgraded or migrated (%s)",
+	case a.Upgrading, a.Running() && slices.Contains(v.Steps, stepReplace), slices.Contains(v.Steps, stepMigrate), slices.Contains(v.Steps, stepPrepare) && p.imageAbsent(a):
+		return failed(v.Row, observedState(a), "space", fmt.Sprintf("%s: below %d GiB no image is fetched or built, and nothing is upgraded, replaced or migrated (%s)",
 			p.w.freeWords(), node.SpaceNeeded>>30, v.Cause), hint)
 	}
 	return v

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
@@ -71,7 +72,7 @@ func TestFullDiskIsNoFaultOfAnApp(t *testing.T) {
 	n.converged()
 }
 
-// With less than 2 GiB no image comes and no app is upgraded; what runs goes on, and is started when it is down.
+// With less than 2 GiB no image comes, and no app is upgraded or replaced; what runs goes on, and is started when it is down.
 func TestShortDisk(t *testing.T) {
 	t.Parallel()
 	n := fiveRunning(t)
@@ -88,6 +89,22 @@ func TestShortDisk(t *testing.T) {
 	if got := n.result(r, "solo"); got.Action != Failed || got.Error.Code != "space" || !strings.Contains(got.Cause, "1024 MiB are free") || len(n.touched()) > 0 {
 		t.Errorf("an upgrade: %+v, touched %v", got, n.touched())
 	}
+	n.images["docker.io/example/solo:v2.0"] = podman.Image{ID: "image-v2", Names: []string{"docker.io/example/solo:v2.0"}}
+	apps["web"], apps["api"] = changedTo(apps["web"]), changedTo(apps["api"])
+	n.load(apps)
+	n.down("web", 0)
+	n.calls = nil
+	if r := n.pass(func(o *Options) { o.Force, o.Only = true, []string{"solo"} }); n.result(r, "solo").Action != Failed {
+		t.Errorf("an upgrade whose image is there: %+v", n.result(r, "solo"))
+	}
+	r = n.pass()
+	if got := n.result(r, "api"); got.Action != Failed || got.Error.Code != "space" {
+		t.Errorf("a replacement of what runs: %+v", got)
+	}
+	if got := n.result(r, "web"); got.Action != Recreated {
+		t.Errorf("a replacement of what is down: %+v", got)
+	}
+	equal(t, "touched", n.touched(), []string{"restart web"})
 }
 
 // down ends an app's container, which systemd does not start again.
