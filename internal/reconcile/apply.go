@@ -537,6 +537,10 @@ func (r *run) finish(ctx context.Context) []AppResult {
 		if err := r.keepHistory(c); err != nil && c.result.Error == nil {
 			c.result.Class, c.result.Error = ClassFailed, &AppError{Code: "state", Message: err.Error()}
 		}
+		if e := c.result.Error; e != nil && e.Code == breakerIsOpen && len(e.LogTail) == 0 {
+			c.started = time.Unix(0, 0) // it was given up, however long ago that was
+			e.LogTail = r.tail(ctx, c)
+		}
 		if !c.began.IsZero() {
 			c.result.DurationMS = r.Now().Sub(c.began).Milliseconds()
 		}

@@ -482,7 +482,7 @@ func TestMirrorsAreAskedFirst(t *testing.T) {
 
 func TestBreakerOpensAfterFiveAndCloses(t *testing.T) {
 	n := newNode(t, map[string]string{"solo": five()["solo"]}).firstBootDone()
-	n.behave["docker.io/example/solo:v1.0"] = behaviour{dies: 1}
+	n.behave["docker.io/example/solo:v1.0"] = behaviour{dies: 1, says: "no database"}
 	var tries []string
 	for range 40 {
 		n.calls = nil
@@ -505,6 +505,8 @@ func TestBreakerOpensAfterFiveAndCloses(t *testing.T) {
 		r := n.pass()
 		if got := n.result(r, "solo"); got.Row != "25" || got.Error.Code != "breaker-open" || !got.Breaker.Open || r.ExitCode != ExitNothingDone {
 			t.Errorf("open: %+v, exit %d", got, r.ExitCode)
+		} else {
+			equal(t, "last words", got.Error.LogTail, []string{"no database"})
 		}
 		n.later(2 * time.Hour)
 	}

@@ -470,11 +470,14 @@ func (r *run) failedAs(ctx context.Context, c *change, event string, err error) 
 
 // diagnose gathers what a person needs: how it ended, and its last words without any secret.
 func (r *run) diagnose(ctx context.Context, c *change, err error) *AppError {
+	return &AppError{Code: "start", Message: err.Error(), Hint: "see: journalctl --user -u " + c.Container, LogTail: r.tail(ctx, c)}
+}
+
+// tail are the last words without any secret, also when the pass is being ended.
+func (r *run) tail(ctx context.Context, c *change) []string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
-	e := &AppError{Code: "start", Message: err.Error(), Hint: "see: journalctl --user -u " + c.Container}
-	e.LogTail = mask(c.App, r.lastWords(ctx, c))
-	return e
+	return mask(c.App, r.lastWords(ctx, c))
 }
 
 // logTail is how many lines of a log are told.

@@ -736,13 +736,16 @@ func imageMissing(a *App, o Options, st string, up bool) *Verdict {
 	return failed("26", st, "image", text, hint)
 }
 
+// breakerIsOpen is the code of an app that archy or systemd has given up.
+const breakerIsOpen = "breaker-open"
+
 // breakerOpen, rows 14 and 25.
 func breakerOpen(a *App) *Verdict {
 	row, cause := "25", a.History.String()
 	if !a.History.IsOpen() {
 		row, cause = "14", "systemd gave up: too many starts in 30 minutes"
 	}
-	return &Verdict{Row: row, Action: Left, State: "failed", Class: ClassFailed, Code: "breaker-open", Cause: cause + exitNote(a),
+	return &Verdict{Row: row, Action: Left, State: "failed", Class: ClassFailed, Code: breakerIsOpen, Cause: cause + exitNote(a),
 		Hint: "look at: archy logs " + a.ID + "; then: archy start " + a.ID}
 }
 
