@@ -638,7 +638,7 @@ func (r *run) keepHistory(c *change) error {
 		h.StartedAt = time.Time{}
 	}
 	if c.plan.Counted && c.changed {
-		h.Count(now, countedAs(c.result.Action))
+		h.Count(now, countedAs(c.plan.Row, c.result.Action))
 	}
 	switch down := c.Want == WantRunning && !c.Running() && !c.proved && c.plan.Lacks == ""; {
 	case down && h.ShouldOpen(now):
@@ -694,11 +694,13 @@ func (r *run) refreshPeers(c *change) error {
 	return r.Records.WriteRecord(c.record)
 }
 
-func countedAs(a Action) string {
-	switch a {
-	case Recreated:
+func countedAs(row string, a Action) string {
+	switch {
+	case row == "38":
+		return state.EventPeerRestart
+	case a == Recreated:
 		return state.EventRecreated
-	case Restarted:
+	case a == Restarted:
 		return state.EventHealthRestart
 	}
 	return state.EventDied

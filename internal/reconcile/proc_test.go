@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -365,22 +366,53 @@ func TestATierWaitsForThoseThatSayHowTheyAre(t *testing.T) {
 	}
 }
 
-// peer-address-change: one restart, and only of the app that keeps the address (incident 12).
-func TestPeerAddressChange(t *testing.T) {
+// peerNode is a node on which web keeps the address of api.
+func peerNode(t *testing.T) *fakeNode {
 	apps := five()
 	apps["web"] = strings.Replace(apps["web"], "    network: archy-net\n", "    network: archy-net\n    restart_on_peer_change: [api]\n", 1)
 	n := newNode(t, apps).firstBootDone()
 	n.pass()
 	n.converged()
 	n.calls = nil
+	return n
+}
+
+// moves gives a running app another address, as a restart does.
+func (n *fakeNode) moves(name string) {
 	n.mu.Lock()
-	n.up(n.containers["api"])
-	n.containers["api"].ID = "another"
-	n.containers["api"].Health.Status = podman.HealthHealthy
-	n.mu.Unlock()
+	defer n.mu.Unlock()
+	c := n.containers[name]
+	n.up(c)
+	c.ID = fmt.Sprintf("another-%d", n.lastID)
+	c.Health.Status = podman.HealthHealthy
+}
+
+// peer-address-change: one restart, and only of the app that keeps the address (incident 12).
+func TestPeerAddressChange(t *testing.T) {
+	n := peerNode(t)
+	n.moves("api")
 	if got := n.result(n.pass(), "web"); got.Row != "38" || got.Action != Restarted {
 		t.Errorf("%+v", got)
 	}
 	equal(t, "touched", n.touched(), []string{"restart web"})
+	n.converged()
+}
+
+// A peer that flaps does not restart the app in each pass, and opens no breaker.
+func TestAPeerThatFlaps(t *testing.T) {
+	n := peerNode(t)
+	for range 40 {
+		n.moves("api")
+		n.pass()
+		n.later(30 * time.Second)
+	}
+	if got := len(n.touched()); got < 3 || got > 10 {
+		t.Errorf("%d restarts in twenty minutes: %q", got, n.touched())
+	}
+	if h := n.history("web"); h.IsOpen() || h.Attempts(n.peek()) > 0 {
+		t.Errorf("%+v", h)
+	}
+	n.later(10 * time.Minute)
+	n.pass()
 	n.converged()
 }

@@ -335,6 +335,8 @@ func rowsDrift() []rowCase {
 			plan: lines("1 write file app app.conf rpcpass differs from its secret", "2 write unit app app.container derived files aaaa -> bbbb after 1", "3 reload - user manager units changed after 2")},
 		{name: "38/running", app: func(a *App) { a.PeersChanged = "bitcoin-knots" }, want: &verdict{"38", Restarted, ClassOK, "ready", "address of bitcoin-knots changed"},
 			plan: again("the address of bitcoin-knots changed")},
+		{name: "38/running, backing off", app: func(a *App) { a.PeersChanged, a.History.NextAttempt = "bitcoin-knots", noon.Add(40*time.Second) },
+			want: &verdict{"38", Waiting, ClassWaiting, "ready", "address of bitcoin-knots changed; restarted next in 40s"}},
 		{name: "38/running, breaker open", app: all(brokenOpen, func(a *App) { a.PeersChanged = "bitcoin-knots" }), want: &verdict{"25", Left, ClassFailed, "failed", "breaker open"}},
 		{name: "podman secret gone/running", app: made(secretEnv), world: func(w *World) { clear(w.Secrets) }, want: &verdict{"19", Updated, ClassOK, "ready", "podman secret"},
 			plan: "1 set secret app archy.app.PASSWORD absent"},

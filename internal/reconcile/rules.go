@@ -557,12 +557,17 @@ func textOnly(a *App, w *World, _ Options) *Verdict {
 	return nil
 }
 
-// peerMoved, row 38: the app keeps the address of a peer that has another one now.
+// peerMoved, row 38: the app keeps the address of a peer that has another one now. A peer that flaps makes the pauses longer; the
+// breaker does not count it.
 func peerMoved(a *App, w *World, o Options) *Verdict {
 	if !a.Running() || a.PeersChanged == "" {
 		return nil
 	}
-	return bringUp(a, w, o, act("38", Restarted, "", "the address of "+a.PeersChanged+" changed", stepRestart))
+	text := "the address of " + a.PeersChanged + " changed"
+	if next := a.History.Next(w.Now); next.After(w.Now) && !a.History.IsOpen() && !a.unheld() {
+		return waiting("38", observedState(a), fmt.Sprintf("%s; restarted next in %s", text, next.Sub(w.Now).Round(time.Second)))
+	}
+	return bringUp(a, w, o, act("38", Restarted, "", text, stepRestart).counted())
 }
 
 // waitedFor makes a pass with --wait wait for an app that is on its way.

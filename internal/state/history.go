@@ -24,12 +24,13 @@ const (
 	ReportEvery = time.Hour
 )
 
-// Events that count.
+// Events that count. EventPeerRestart makes the pauses longer and does not open the breaker.
 const (
 	EventDied          = "died"           // a start that died within 60 s, or missed its gate with a dead process
 	EventRecreated     = "recreated"      // a recreate
 	EventHealthRestart = "health-restart" // a restart for health alone
 	EventAutoRestart   = "auto-restart"   // a restart by systemd
+	EventPeerRestart   = "peer-restart"   // a restart because another app has another address
 	EventScopeFailed   = "scope-failed"   // an adopted container that podman could not start
 )
 
@@ -118,11 +119,11 @@ func (h *History) AutoRestartsSince(nRestarts int) int {
 	return nRestarts - h.AutoRestarts
 }
 
-// Attempts is the number of counted events within the window.
+// Attempts is the number of events within the window that the breaker counts.
 func (h *History) Attempts(now time.Time) int {
 	n := 0
 	for _, e := range h.Events {
-		if now.Sub(e.At) < BreakerWindow {
+		if e.Kind != EventPeerRestart && now.Sub(e.At) < BreakerWindow {
 			n++
 		}
 	}

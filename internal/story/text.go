@@ -44,8 +44,14 @@ func (s Story) Facts() [][2]string {
 	return list
 }
 
+// last is the last event that the breaker counts.
 func (b Breaker) last() string {
-	e := b.Events[len(b.Events)-1]
+	var e state.Event
+	for _, one := range b.Events {
+		if one.Kind != state.EventPeerRestart {
+			e = one
+		}
+	}
 	return strings.ReplaceAll(e.Kind, "-", " ") + " at " + stamp(e.At)
 }
 
