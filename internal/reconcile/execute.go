@@ -417,6 +417,8 @@ func (c *change) gateWords(g Gate) string {
 // window is how long an app must live before it counts as started. At a first boot its own health check is the proof.
 func (r *run) window(c *change, op Operation) time.Duration {
 	switch {
+	case c.lifeCounts(*op.Gate):
+		return r.timing.Alive
 	case r.Options.Boot && c.Spec.Health != nil && op.Kind != Migrate:
 		return 0
 	case r.Options.Boot:
@@ -426,6 +428,12 @@ func (r *run) window(c *change, op Operation) time.Duration {
 		return r.timing.Alive
 	}
 	return r.timing.Settle
+}
+
+// lifeCounts tells that what proves the app is only that it lives, and that another app needs it to: no less than what the condition
+// started means.
+func (c *change) lifeCounts(g Gate) bool {
+	return g.Alive && (g.Condition == manifest.Started || c.Spec.Health == nil)
 }
 
 // succeeded writes what the app runs with now.
@@ -594,7 +602,10 @@ func (r *run) wait(ctx context.Context, c *change, op Operation) error {
 	replacing := c.record.Op != nil && c.record.Op.Kind == state.OpReplace
 	gate, window := r.waited(*op.Gate), time.Duration(0)
 	if replacing {
-		gate, window = *op.Gate, r.timing.Alive
+		gate = *op.Gate
+	}
+	if replacing || c.lifeCounts(gate) {
+		window = r.timing.Alive
 	}
 	r.report(Event{Op: op, Moment: MomentGate, Text: c.gateWords(gate)})
 	out := r.gate(ctx, c, gate, window)
@@ -606,7 +617,7 @@ func (r *run) wait(ctx context.Context, c *change, op Operation) error {
 		return r.succeeded(ctx, c)
 	case out.dead != nil:
 		return r.startFailed(ctx, c, out.dead)
-	case out.err == nil && out.reached:
+	case out.err == nil && out.reached && op.Gate.Condition != manifest.Started:
 		c.result.Class = ClassOK
 		if c.result.Action == Waiting { // systemd brought it up, under the eyes of this pass
 			c.changed, c.result.Action = true, Started

@@ -108,6 +108,8 @@ type Need struct{ App, Condition string }
 type Gate struct {
 	Condition string
 	Limit     time.Duration
+	// Alive tells that another app needs this one to live for some seconds (the condition started), whatever else is asked.
+	Alive bool
 	// Restarting takes an automatic restart that systemd is about to make as part of the way, not as an end.
 	Restarting bool
 }

@@ -573,7 +573,7 @@ func (p *planner) changeStep(a *App, v *Verdict, s step, loaded int) {
 		op.Content = a.UnitText
 		after = append(after, p.providers(a)...)
 	case stepWait:
-		op.Kind, op.Gate = Wait, &Gate{Condition: manifest.Healthy, Limit: gateLimit(a), Restarting: true}
+		op.Kind, op.Gate = Wait, p.waitGate(a)
 	case stepGate:
 		op.Kind, op.Gate = Wait, &Gate{Condition: manifest.Healthy, Limit: gateLimit(a)}
 	case stepRollBack:
@@ -652,26 +652,44 @@ func (p *planner) expire(a *App) {
 	}
 }
 
-// gate is what a start must reach before the pass goes on: health when somebody waits for it, else only life.
+// gate is what a start must reach before the pass goes on: what those wait for that need it, else only life.
 func (p *planner) gate(a *App) *Gate {
-	condition := ""
-	for _, b := range p.w.Apps {
-		if !p.has(b, starting...) {
-			continue
+	g := &Gate{Condition: manifest.Started, Limit: gateLimit(a)}
+	for _, condition := range p.dueFor(a) {
+		switch {
+		case condition != manifest.Started:
+			g.Condition = manifest.Healthy
+		default:
+			g.Alive = true
 		}
+	}
+	if p.o.Wait || p.o.Boot {
+		g.Condition, g.Limit = manifest.Healthy, cmpLimit(p.o.Timeout, g.Limit)
+	}
+	return g
+}
+
+// waitGate is the gate of an app that is on its way: health, unless it is only waited for by apps that need less.
+func (p *planner) waitGate(a *App) *Gate {
+	g := p.gate(a)
+	if len(p.dueFor(a)) == 0 || autoRestarting(a) {
+		g.Condition = manifest.Healthy
+	}
+	g.Limit, g.Restarting = gateLimit(a), true
+	return g
+}
+
+// dueFor are the conditions in which the apps need this one that are started in this pass.
+func (p *planner) dueFor(a *App) []string {
+	var list []string
+	for _, b := range p.w.Apps {
 		for _, n := range b.Needs {
-			if n.App == a.ID {
-				condition = manifest.Healthy
+			if n.App == a.ID && p.has(b, starting...) {
+				list = append(list, n.Condition)
 			}
 		}
 	}
-	switch {
-	case p.o.Wait || p.o.Boot:
-		return &Gate{Condition: manifest.Healthy, Limit: cmpLimit(p.o.Timeout, gateLimit(a))}
-	case condition != "":
-		return &Gate{Condition: condition, Limit: gateLimit(a)}
-	}
-	return &Gate{Condition: manifest.Started, Limit: gateLimit(a)}
+	return list
 }
 
 func cmpLimit(timeout, limit time.Duration) time.Duration {
