@@ -315,7 +315,7 @@ func TestNoRoomNoPull(t *testing.T) {
 	wantCalls(t, s)
 	known = false
 	ok(t, f.Fetch(t.Context(), images.Wanted{Ref: lnd}))
-	s, f = fetcher(t)
+	_, f = fetcher(t)
 	f.Free = func() (int64, bool) { return free, true }
 	// Of an archive the size is known.
 	archive(t, f.Offline, lnd, nil)
