@@ -176,7 +176,8 @@ func diedEarly(a *App, w *World) {
 	if a.C != nil {
 		end = a.C.ExitedAt
 	}
-	if a.Want != WantRunning || a.Service.NRestarts > 0 || w.lacks(a) != "" || h.Lacked != "" {
+	unseen := a.C == nil && a.Service.ActiveState == "active" // systemd has not noticed, and does not know when
+	if unseen || a.Want != WantRunning || a.Service.NRestarts > 0 || w.lacks(a) != "" || h.Lacked != "" {
 		end = time.Time{}
 	}
 	h.Ended(w.Now, end)

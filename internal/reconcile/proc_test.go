@@ -160,6 +160,36 @@ func (n *fakeNode) listens() {
 	}
 }
 
+// The same after a boot at which systemd tried in vain: it is told, not counted, and the app comes back when the port is free.
+func TestPortHeldWhileSystemdTries(t *testing.T) {
+	for how, tries := range map[string]int{"systemd goes on": 2, "systemd gave up": 5} {
+		t.Run(how, func(t *testing.T) {
+			n := newNode(t, map[string]string{"solo": five()["solo"] + "  ports:\n    - host: 8080\n      container: 80\n      auth: gated\n"}).firstBootDone()
+			n.pass()
+			table := n.layout.Host("/proc/net/tcp")
+			_ = os.MkdirAll(filepath.Dir(table), 0o755)
+			if err := os.WriteFile(table, []byte(tcpTable), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			n.behave["docker.io/example/solo:v1.0"] = behaviour{dies: 126}
+			n.bootsInto("solo", tries)
+			n.calls = nil
+			for range 10 {
+				if got := n.result(n.pass(), "solo"); got.Row != "32" || got.Breaker.Count > 0 || len(n.touched()) > 0 {
+					t.Fatalf("%+v, %q", got, n.touched())
+				}
+				n.later(time.Minute)
+			}
+			n.behave = map[string]behaviour{}
+			_ = os.Remove(table)
+			if got := n.result(n.pass(), "solo"); got.Action != Started || got.Class != ClassOK {
+				t.Errorf("%+v", got)
+			}
+			n.converged()
+		})
+	}
+}
+
 // dead-pid: the process is looked up twice, and any doubt means alive (incident 12).
 func TestDeadPid(t *testing.T) {
 	t.Parallel()
@@ -398,21 +428,33 @@ func TestPeerAddressChange(t *testing.T) {
 	n.converged()
 }
 
-// A peer that flaps does not restart the app in each pass, and opens no breaker.
+// A peer that flaps does not restart the app in each pass, and opens no breaker; nor does one that is away in between.
 func TestAPeerThatFlaps(t *testing.T) {
-	n := peerNode(t)
-	for range 40 {
-		n.moves("api")
-		n.pass()
-		n.later(30 * time.Second)
+	for what, meanwhile := range map[string]func(n *fakeNode){
+		"restarted": func(*fakeNode) {},
+		"and away": func(n *fakeNode) {
+			n.containers["api"].Health.Status = podman.HealthStarting
+			n.pass()
+			n.containers["api"].Health.Status = podman.HealthHealthy
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			n := peerNode(t)
+			for range 40 {
+				n.moves("api")
+				meanwhile(n)
+				n.pass()
+				n.later(30 * time.Second)
+			}
+			if got := len(n.touched()); got < 3 || got > 10 {
+				t.Errorf("%d restarts in twenty minutes: %q", got, n.touched())
+			}
+			if h := n.history("web"); h.IsOpen() || h.Attempts(n.peek()) > 0 {
+				t.Errorf("%+v", h)
+			}
+			n.later(10 * time.Minute)
+			n.pass()
+			n.converged()
+		})
 	}
-	if got := len(n.touched()); got < 3 || got > 10 {
-		t.Errorf("%d restarts in twenty minutes: %q", got, n.touched())
-	}
-	if h := n.history("web"); h.IsOpen() || h.Attempts(n.peek()) > 0 {
-		t.Errorf("%+v", h)
-	}
-	n.later(10 * time.Minute)
-	n.pass()
-	n.converged()
 }

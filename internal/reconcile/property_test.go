@@ -58,6 +58,10 @@ var oddities = map[string]build{
 			a.Record.OldContainers = []state.OldContainer{{Name: a.ID + "-archy-old-1", RenamedAt: noon.Add(-25 * time.Hour)}}
 		}
 	},
+	"lacked": func(a *App) { a.History.Lacked = "dependency a0" }, "tried": func(a *App) { a.History.Tried = "v1:0" },
+	"started": func(a *App) {
+		a.History.StartedAt, a.Service.StateChanged = noon.Add(-40*time.Second), noon.Add(-20*time.Second)
+	},
 	"pruned":   func(a *App) { a.Mode = &derived.Mode{PruneMiB: 550} },
 	"conflict": func(a *App) { a.Manifest.Conflicts = []string{"a0"} },
 }
@@ -68,7 +72,8 @@ var shapes = map[string]build{
 	"exited": exited(0), "crashed": exited(1), "created": inState(podman.StateCreated), "paused": inState(podman.StatePaused),
 	"stopping": inState(podman.StateStopping), "removing": inState(podman.StateRemoving), "absent": noContainer,
 	"looping": all(noContainer, service("activating", "auto-restart")), "lost": all(noContainer, func(a *App) { a.Conmon = 99 }),
-	"legacy": legacy(Drift{Dimension: "memory", Have: "none", Want: "1"}), "legacy exited": all(legacy(), exited(1)),
+	"gave up": all(noContainer, service("failed", "failed"), func(a *App) { a.Service.StartLimitHit = true }),
+	"legacy":  legacy(Drift{Dimension: "memory", Have: "none", Want: "1"}), "legacy exited": all(legacy(), exited(1)),
 	"legacy vanished": all(legacy(), noContainer), "forgotten": all(noContainer, func(a *App) { a.Service.LoadState = "not-found" }),
 }
 

@@ -78,7 +78,10 @@ type History struct {
 func (h *History) Count(now time.Time, kind string) {
 	h.normalise(now)
 	h.Events = append(h.Events, Event{At: now, Kind: kind})
-	h.HealthySince, h.StartedAt = time.Time{}, time.Time{} // no start counts twice
+	h.HealthySince = time.Time{}
+	if kind != EventPeerRestart {
+		h.StartedAt = time.Time{} // no start counts twice
+	}
 	h.NextAttempt = now.Add(Delay(len(h.Events)))
 }
 
@@ -200,9 +203,13 @@ func (h *History) Forgive(since time.Time) {
 	}
 }
 
-// NotItsFault sets the count to zero and closes the breaker: what failed was something that the app lacked.
+// NotItsFault sets the count to zero and closes the breaker: what failed was something that the app lacked. The pauses between
+// restarts because of a peer stay.
 func (h *History) NotItsFault() {
-	h.Events, h.NextAttempt = nil, time.Time{}
+	h.Events = slices.DeleteFunc(h.Events, func(e Event) bool { return e.Kind != EventPeerRestart })
+	if len(h.Events) == 0 {
+		h.Events, h.NextAttempt = nil, time.Time{}
+	}
 	h.OpenSince, h.Reason, h.ReportedAt = time.Time{}, "", time.Time{}
 }
 

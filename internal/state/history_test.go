@@ -168,6 +168,11 @@ func TestNotItsFault(t *testing.T) {
 	if !h.Allowed(t0, "b") || len(h.Events) != 0 || h.IsOpen() || h.UnhealthyPasses != 1 {
 		t.Errorf("%+v", h)
 	}
+	h.Count(t0, EventPeerRestart)
+	h.NotItsFault()
+	if h.Due(t0) || h.Attempts(t0) != 0 {
+		t.Errorf("a flapping peer: %+v", h)
+	}
 }
 
 func TestEnded(t *testing.T) {

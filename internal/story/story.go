@@ -145,6 +145,8 @@ func (s *Story) next(in Input) {
 	switch {
 	case a == nil:
 		s.NextWords = "nothing will be done by itself"
+	case a.Row == "24" && a.Class == reconcile.ClassWaiting:
+		s.NextWords = "as soon as what it needs is there"
 	case s.Breaker.Open:
 		s.NextWords = "not by itself, but for once after the next boot: the breaker is open since " + stamp(s.Breaker.Since) + " (" + s.Breaker.Reason + "); archy start " + s.App + " closes it"
 	case a.Desired == reconcile.WantStopped:
@@ -157,6 +159,10 @@ func (s *Story) next(in Input) {
 		s.NextWords = "not as long as that is so"
 	case in.Restarts.Next(in.Now).After(in.Now) && a.Class != reconcile.ClassOK:
 		s.NextTry = in.Restarts.Next(in.Now).UTC()
+		if a.Row == "38" { // no failure
+			s.NextWords = "in " + s.NextTry.Sub(in.Now).Round(time.Second).String()
+			break
+		}
 		s.NextWords = fmt.Sprintf("in %s, after failure %d of the %d within %s that open the breaker", s.NextTry.Sub(in.Now).Round(time.Second),
 			s.Breaker.Count, s.Breaker.Opens, shortly(state.BreakerWindow))
 	case a.Class == reconcile.ClassOK:

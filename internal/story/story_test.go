@@ -39,12 +39,20 @@ func TestWhenTheNextTryIs(t *testing.T) {
 		failing.Count(noon.Add(-10*time.Second), state.EventDied)
 	}
 	open.Open(noon, "boot", "too many failures in 30 minutes")
+	waits := seenAs(reconcile.ClassWaiting, "failed", "dependency x is failed")
+	waits.Row = "24"
+	var peer state.History
+	peer.Count(noon, state.EventPeerRestart)
+	moved := seenAs(reconcile.ClassWaiting, "ready", "the address of x changed")
+	moved.Row = "38"
 	stopped := seenAs(reconcile.ClassOK, "stopped", "")
 	stopped.Desired = reconcile.WantStopped
 	for want, in := range map[string]Input{
 		"there is nothing to do":              {Seen: seenAs(reconcile.ClassOK, "ready", "")},
 		"in 30s, after failure 3 of the 5":    {Seen: seenAs(reconcile.ClassWaiting, "failed", "back-off"), Restarts: failing},
 		"the breaker is open since":           {Seen: seenAs(reconcile.ClassFailed, "failed", "breaker open"), Restarts: open},
+		"next try: as soon as what it needs":  {Seen: waits, Restarts: open},
+		"next try: in 10s\n":                  {Seen: moved, Restarts: peer},
 		"not before a person has decided":     {Seen: seenAs(reconcile.ClassNeedsHuman, "left", "")},
 		"not before its owner starts it":      {Seen: stopped},
 		"as soon as it is configured":         {Seen: seenAs(reconcile.ClassNeedsConfig, "needs-config", "")},
