@@ -42,20 +42,29 @@ func (m insideOnly) Exists(_ context.Context, path string) (bool, error) {
 	return true, nil
 }
 
+// asNobody lets the file system take root for somebody else, until it is undone: root may look everywhere.
+func asNobody(t *testing.T) (undo func()) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return func() {}
+	}
+	runtime.LockOSThread()
+	if err := syscall.Setfsuid(65534); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		_ = syscall.Setfsuid(0)
+		runtime.UnlockOSThread()
+	}
+}
+
 // TestExistsInADirectoryOfAMappedUser: a path below a directory that the service user may not enter is asked for inside.
 func TestExistsInADirectoryOfAMappedUser(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0); err != nil {
 		t.Fatal(err)
 	}
-	if os.Getuid() == 0 {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		if err := syscall.Setfsuid(65534); err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = syscall.Setfsuid(0) }()
-	}
+	defer asNobody(t)()
 	var asked []string
 	ob := &observation{Observer: &Observer{Layout: node.Layout{}, Mapped: insideOnly{asked: &asked}}}
 	if file := filepath.Join(dir, "multi.db"); !ob.exists(t.Context(), file) || len(asked) != 1 || asked[0] != file {
