@@ -187,7 +187,7 @@ func (n *fakeNode) ends(name string, code int) {
 		n.downed(c, code)
 	default:
 		n.halt(name+".service", s)
-		s.Result, s.ExecMainCode, s.ExecMainStatus = "success", 1, code
+		s.Result, s.ExecMainCode, s.ExecMainStatus, s.Stopped = "success", 1, code, false
 	}
 }
 
@@ -213,6 +213,23 @@ func TestALaterDeathIsCounted(t *testing.T) {
 				t.Errorf("%d starts: %q", len(starts), starts)
 			}
 		})
+	}
+}
+
+// What somebody stops through systemd soon after its start is started again at once: it did not fail.
+func TestAStopThroughSystemdIsNotCounted(t *testing.T) {
+	n := fiveRunning(t)
+	for range 10 {
+		n.later(10 * time.Second)
+		n.mu.Lock()
+		n.halt("solo.service", n.services["solo.service"])
+		n.mu.Unlock()
+		if got := n.result(n.pass(), "solo"); got.Action != Started {
+			t.Fatalf("solo: %+v", got)
+		}
+	}
+	if h := n.history("solo"); len(h.Events) > 0 {
+		t.Errorf("%+v", h)
 	}
 }
 

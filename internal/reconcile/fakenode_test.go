@@ -490,7 +490,7 @@ func (n *fakeNode) halt(name string, s *fakeService) {
 	if c := n.containers[strings.TrimSuffix(name, ".service")]; c != nil && c.Labels[spec.LabelManaged] == "true" {
 		n.drop(c)
 	}
-	s.ActiveState, s.SubState, s.MainPID, s.StateChanged = "inactive", "dead", 0, n.clock
+	s.ActiveState, s.SubState, s.MainPID, s.StateChanged, s.Stopped = "inactive", "dead", 0, n.clock, true
 }
 
 func directives(unit []byte, key string) []string {
@@ -896,7 +896,7 @@ func (m manager) begin(name string, s *fakeService) error {
 	if s.StartLimitHit {
 		return &systemd.JobError{Verb: "start", Unit: name, Result: systemd.ResultFailed}
 	}
-	s.tries, s.NRestarts = 0, 0
+	s.tries, s.NRestarts, s.Stopped = 0, 0, false
 	return m.run(name, s)
 }
 

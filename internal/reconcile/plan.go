@@ -166,7 +166,7 @@ func hold(a *App) {
 }
 
 // diedEarly counts the end of an app that archy started a short while before, when it was watched no more. What systemd
-// starts again it counts itself, and what lacks something does not die of itself.
+// starts again it counts itself; what lacks something, or was stopped through systemd, does not die of itself.
 func diedEarly(a *App, w *World) {
 	h := &a.History
 	if h.StartedAt.IsZero() || a.Running() || activating(a) {
@@ -177,7 +177,7 @@ func diedEarly(a *App, w *World) {
 		end = a.C.ExitedAt
 	}
 	unseen := a.C == nil && a.Service.ActiveState == "active" // systemd has not noticed, and does not know when
-	if unseen || a.Want != WantRunning || a.Service.NRestarts > 0 || w.lacks(a) != "" || h.Lacked != "" {
+	if unseen || a.Service.Stopped || a.Want != WantRunning || a.Service.NRestarts > 0 || w.lacks(a) != "" || h.Lacked != "" {
 		end = time.Time{}
 	}
 	h.Ended(w.Now, end)

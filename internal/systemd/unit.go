@@ -43,6 +43,9 @@ type Detail struct {
 	InvocationID  string
 	StateChanged  time.Time
 	ActiveEntered time.Time
+	// Stopped is true when the last run ended because somebody asked for it, and not by itself: the unit was no longer active when
+	// its main process ended.
+	Stopped bool
 	// FragmentPath is the generated unit, SourcePath the Quadlet file.
 	FragmentPath string
 	SourcePath   string
@@ -150,6 +153,11 @@ func (p properties) time(name string) time.Time {
 	return microseconds(us)
 }
 
+func (p properties) monotonic(name string) uint64 {
+	us, _ := p[name].(uint64)
+	return us
+}
+
 func (p properties) detail(name string) Detail {
 	id, _ := p["InvocationID"].([]byte)
 	d := Detail{
@@ -163,6 +171,8 @@ func (p properties) detail(name string) Detail {
 		NeedReload: p.flag("NeedDaemonReload"), ControlGroup: p.text("ControlGroup"),
 		ConditionMet: p.flag("ConditionResult"),
 	}
+	left, ended := p.monotonic("ActiveExitTimestampMonotonic"), p.monotonic("ExecMainExitTimestampMonotonic")
+	d.Stopped = d.ActiveState != "active" && left > 0 && left < ended
 	d.StartLimitHit = d.ActiveState == "failed" && (d.Result == "start-limit-hit" || p.gaveUp(d.NRestarts))
 	if strings.Trim(d.InvocationID, "0") == "" {
 		d.InvocationID = ""

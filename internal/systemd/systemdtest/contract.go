@@ -167,8 +167,8 @@ func contractLife(t *testing.T, w World) {
 		t.Errorf("restarted: %+v, before %+v", second, first)
 	}
 	ok(t, u.Stop(ctx, name, jobLimit))
-	if got := state(t, w, name); got.ActiveState != "inactive" || got.SubState != "dead" {
-		t.Errorf("stopped: %+v", got)
+	if got, err := u.Detail(ctx, name); err != nil || got.ActiveState != "inactive" || got.SubState != "dead" || !got.Stopped || second.Stopped {
+		t.Errorf("stopped: %+v, %v", got, err)
 	}
 	ok(t, u.Stop(ctx, name, jobLimit))
 }
@@ -182,7 +182,7 @@ func contractFailing(t *testing.T, w World) {
 	}
 	d, err := w.User().Detail(background(t), name)
 	ok(t, err)
-	if d.ActiveState != "failed" || d.Result != "exit-code" || d.ExecMainCode != 1 || d.ExecMainStatus == 0 {
+	if d.ActiveState != "failed" || d.Result != "exit-code" || d.ExecMainCode != 1 || d.ExecMainStatus == 0 || d.Stopped {
 		t.Errorf("failed unit: %+v", d)
 	}
 	ok(t, w.User().ResetFailed(background(t), name))

@@ -147,7 +147,7 @@ func (m *Manager) begin(name string) string {
 	id := fmt.Sprintf("%032x", runs)
 	m.Update(name, func(d *systemd.Detail) {
 		d.ActiveState, d.SubState, d.Result, d.NRestarts = "activating", "start", "success", 0
-		d.ExecMainCode, d.ExecMainStatus = 0, 0
+		d.ExecMainCode, d.ExecMainStatus, d.Stopped = 0, 0, false
 		d.MainPID, d.InvocationID = 200000+runs, id
 		d.ControlGroup = "/user.slice/user-1000.slice/user@1000.service/app.slice/" + name
 	})
@@ -170,7 +170,7 @@ func (m *Manager) halt(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d := m.units[name]
-	d.ActiveState, d.SubState, d.MainPID, d.ControlGroup, d.StateChanged = "inactive", "dead", 0, "", m.Now()
+	d.ActiveState, d.SubState, d.MainPID, d.ControlGroup, d.StateChanged, d.Stopped = "inactive", "dead", 0, "", m.Now(), true
 	if d.LoadState != "loaded" {
 		delete(m.units, name)
 	}
