@@ -444,8 +444,8 @@ func (r *run) overtaken(c *change) bool {
 }
 
 // madeAnew tells that the container which would be restarted is not the one that was looked at: another pass has restarted it,
-// which changes nothing in its record, or systemd has. What was wrong with the other one is no reason to end this one. An
-// owner's command and a first boot have their locks before they look.
+// which changes nothing in its record, or systemd has. What was wrong with the other one is no reason to end this one; but what systemd tries again in
+// vain is brought up all the same. An owner's command and a first boot have their locks before they look.
 func (r *run) madeAnew(ctx context.Context, c *change) bool {
 	if r.Options.Owner || r.Options.Boot || !c.plan.restarts() {
 		return false
@@ -455,10 +455,14 @@ func (r *run) madeAnew(ctx context.Context, c *change) bool {
 		return false
 	}
 	i := slices.IndexFunc(list, func(now podman.Container) bool { return now.Name == c.liveName() })
-	if i < 0 || c.C == nil {
-		return i >= 0 || c.C != nil
+	if i < 0 && c.C == nil {
+		return false
 	}
-	return list[i].ID != c.C.ID || !list[i].StartedAt.Equal(c.C.StartedAt)
+	if i >= 0 && c.C != nil && list[i].ID == c.C.ID && list[i].StartedAt.Equal(c.C.StartedAt) {
+		return false
+	}
+	d, err := r.Units.Detail(ctx, c.Container+".service")
+	return c.Running() || err != nil || d.NRestarts <= c.Service.NRestarts
 }
 
 // endOp keeps what an operation's end means for its app.

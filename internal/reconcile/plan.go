@@ -169,8 +169,8 @@ func hold(a *App) {
 // starts again it counts itself; what lacks something, or was stopped through systemd, does not die of itself.
 func diedEarly(a *App, w *World) {
 	h := &a.History
-	if h.StartedAt.IsZero() || a.Running() || activating(a) {
-		return
+	if h.StartedAt.IsZero() || a.Running() || activating(a) || a.Service.ActiveState == "deactivating" {
+		return // in the last case systemd has not decided yet whether it starts the app again
 	}
 	end := a.Service.StateChanged
 	if a.C != nil {
