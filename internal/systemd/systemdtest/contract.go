@@ -167,8 +167,8 @@ func contractLife(t *testing.T, w World) {
 		t.Errorf("restarted: %+v, before %+v", second, first)
 	}
 	ok(t, u.Stop(ctx, name, jobLimit))
-	if got, err := u.Detail(ctx, name); err != nil || got.ActiveState != "inactive" || got.SubState != "dead" || !got.Stopped || second.Stopped {
-		t.Errorf("stopped: %+v, %v", got, err)
+	if got, err := u.Detail(ctx, name); err != nil || got.ActiveState != "inactive" || got.SubState != "dead" || second.Stopped || !got.Stopped && got.InvocationID != "" {
+		t.Errorf("stopped: %+v, %v", got, err) // systemd forgets all about a unit that nothing wants
 	}
 	ok(t, u.Stop(ctx, name, jobLimit))
 }

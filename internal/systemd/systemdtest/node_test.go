@@ -94,6 +94,33 @@ func TestRealDetail(t *testing.T) {
 	if err != nil || d.NRestarts < 2 || d.NeedReload {
 		t.Errorf("restarting unit: %+v, error %v", d, err)
 	}
+	stoppedOrEnded(t, w)
+}
+
+// stoppedOrEnded: systemd tells a unit that was stopped from one that ended by itself, both with success. Like those of the apps they are
+// wanted by default.target, or systemd would forget them.
+func stoppedOrEnded(t *testing.T, w real) {
+	ctx := context.Background()
+	wants := filepath.Join(w.dir, "default.target.wants")
+	ok(t, os.MkdirAll(wants, 0o755))
+	for name, command := range map[string]string{"contract-stopped.service": "/bin/sleep 1000", "contract-ended.service": "/bin/sleep 1"} {
+		file, link := filepath.Join(w.dir, name), filepath.Join(wants, name)
+		ok(t, os.WriteFile(file, []byte("[Service]\nType=exec\nExecStart="+command+"\n"), 0o644))
+		ok(t, os.Symlink(file, link))
+		defer func() { _, _ = os.Remove(link), os.Remove(file) }()
+	}
+	ok(t, w.manager.Reload(ctx))
+	ok(t, w.manager.Start(ctx, "contract-ended.service", jobLimit))
+	ok(t, w.manager.Start(ctx, "contract-stopped.service", jobLimit))
+	ok(t, w.manager.Stop(ctx, "contract-stopped.service", jobLimit))
+	stopped, err := w.manager.Detail(ctx, "contract-stopped.service")
+	if err != nil || !stopped.Stopped || stopped.Result != "success" {
+		t.Errorf("stopped: %+v, %v", stopped, err)
+	}
+	ended := detailWhen(t, w.manager, "contract-ended.service", func(d systemd.Detail) bool { return d.ActiveState == "inactive" })
+	if ended.Stopped || ended.Result != "success" {
+		t.Errorf("ended by itself: %+v", ended)
+	}
 }
 
 // BenchmarkUnits measures the one question that a pass asks about 33 units.
