@@ -51,7 +51,8 @@ func windows() (update.Windows, error) {
 	return w, nil
 }
 
-// openUpdate is for the commands that change something: they are root's.
+// openUpdate is for the commands that change something: they are root's. A volume that takes no writes is told by the first of them: the unit
+// that calls mark may see it so, and the disk be well.
 func openUpdate(cmd *cobra.Command, wait time.Duration) (*env, *update.Updater, error) {
 	if err := requireRoot(cmd.CommandPath(), os.Geteuid()); err != nil {
 		return nil, nil, err
@@ -60,7 +61,7 @@ func openUpdate(cmd *cobra.Command, wait time.Duration) (*env, *update.Updater, 
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := node.CheckVolume(e.Layout); err != nil {
+	if err := node.FindVolume(e.Layout); err != nil {
 		return nil, nil, err
 	}
 	u, err := e.updater(wait)

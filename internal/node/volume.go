@@ -24,7 +24,7 @@ func (e *VolumeError) Hint() string {
 		return "mount it, then try again; nothing was written"
 	}
 	return "sudo journalctl -k says why; let fsck check the disk (where fstab asks for it, a reboot does), then sudo mount -o remount,rw $(findmnt -nT " +
-		e.Dir + " -o TARGET); nothing was written"
+		e.Dir + " -o TARGET); nothing was written. Called from a unit with ProtectSystem=, archy needs ReadWritePaths=" + e.Dir + " there"
 }
 
 // VolumeIDPath names the data volume; VolumeDrawn is added to it for a name that a first boot has drawn and not given
