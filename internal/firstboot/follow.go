@@ -76,7 +76,9 @@ func (o outside) asked(line string) bool {
 // before. An app that something else made has what it always had, and one whose record or manifest cannot be read keeps what it has.
 func (o outside) pending() (ids []string, now map[string][]string) {
 	now = map[string][]string{}
-	for _, id := range union(sortedNames(o.before), sortedNames(o.records)) {
+	both := slices.Concat(sortedNames(o.before), sortedNames(o.records))
+	slices.Sort(both)
+	for _, id := range slices.Compact(both) {
 		before, r := o.before[id], o.records[id]
 		lines := slices.DeleteFunc(slices.Clone(before), o.asked)
 		switch {
@@ -98,11 +100,6 @@ func (o outside) pending() (ids []string, now map[string][]string) {
 		}
 	}
 	return ids, now
-}
-
-// union is both lists, sorted, each entry once.
-func union(a, b []string) []string {
-	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
 }
 
 // linesOf are what an app has outside of its container.
