@@ -64,60 +64,72 @@ func (e ErrLocked) Error() string {
 
 // NodeShared is held by every command that changes something. wait 0 tries once.
 func (l *Locks) NodeShared(ctx context.Context, wait time.Duration) (*Lock, error) {
-	return l.take(ctx, "node.lock", wait, (*flock.Flock).TryRLockContext)
+	return l.take(ctx, "node.lock", wait, shared)
 }
 
 // NodeExclusive is held by first boot, a full heal and the verification of an update.
 func (l *Locks) NodeExclusive(ctx context.Context, wait time.Duration) (*Lock, error) {
-	return l.take(ctx, "node.lock", wait, (*flock.Flock).TryLockContext)
+	return l.take(ctx, "node.lock", wait, exclusive)
 }
 
 // Reconcile is held by a full pass.
 func (l *Locks) Reconcile(ctx context.Context, wait time.Duration) (*Lock, error) {
-	return l.take(ctx, "reconcile.lock", wait, (*flock.Flock).TryLockContext)
+	return l.take(ctx, "reconcile.lock", wait, exclusive)
 }
 
 // Intent is held while the owner's list of stopped apps is changed: two commands at once must not forget each other's.
 func (l *Locks) Intent(ctx context.Context, wait time.Duration) (*Lock, error) {
-	return l.take(ctx, "intent.lock", wait, (*flock.Flock).TryLockContext)
+	return l.take(ctx, "intent.lock", wait, exclusive)
 }
 
 // Diary is held while entries are added to the diaries of apps.
 func (l *Locks) Diary(ctx context.Context, wait time.Duration) (*Lock, error) {
-	return l.take(ctx, "history.lock", wait, (*flock.Flock).TryLockContext)
+	return l.take(ctx, "history.lock", wait, exclusive)
 }
 
 // Update is held by whoever works on the marker of an update, so that no update is judged twice.
 func (l *Locks) Update(ctx context.Context, wait time.Duration) (*Lock, error) {
-	return l.take(ctx, "update.lock", wait, (*flock.Flock).TryLockContext)
+	return l.take(ctx, "update.lock", wait, exclusive)
 }
 
 // Host is held while root's part of an installation or a removal is done: two at once would write one file of Tor's.
 func (l *Locks) Host(ctx context.Context, wait time.Duration) (*Lock, error) {
-	return l.take(ctx, "host.lock", wait, (*flock.Flock).TryLockContext)
+	return l.take(ctx, "host.lock", wait, exclusive)
 }
 
 // App is held during any change to that app.
 func (l *Locks) App(ctx context.Context, id string, wait time.Duration) (*Lock, error) {
-	return l.take(ctx, "app-"+id+".lock", wait, (*flock.Flock).TryLockContext)
+	return l.take(ctx, "app-"+id+".lock", wait, exclusive)
 }
 
-type tryLock func(*flock.Flock, context.Context, time.Duration) (bool, error)
+// kind is how a lock is tried: once, and until the context ends.
+type kind struct {
+	once  func(*flock.Flock) (bool, error)
+	until func(*flock.Flock, context.Context, time.Duration) (bool, error)
+}
 
-// take returns ErrLocked when the lock is not free in time, and the context's error when that ends first.
-func (l *Locks) take(ctx context.Context, name string, wait time.Duration, try tryLock) (*Lock, error) {
+var (
+	shared    = kind{(*flock.Flock).TryRLock, (*flock.Flock).TryRLockContext}
+	exclusive = kind{(*flock.Flock).TryLock, (*flock.Flock).TryLockContext}
+)
+
+// take returns ErrLocked when the lock is not free in time, and the context's error when that ends first. It tries once whatever
+// the wait: on a busy machine a short one may be over before the first look.
+func (l *Locks) take(ctx context.Context, name string, wait time.Duration, k kind) (*Lock, error) {
 	path := filepath.Join(l.layout.LockDir, name)
 	host := l.layout.Host(path)
 	if err := prepare(host); err != nil {
 		return nil, fmt.Errorf("%s: %w; systemd-tmpfiles --create makes the directory", path, bare(err))
 	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	f := flock.New(host, flock.SetPermissions(0o644))
-	limited, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	ok, err := try(f, limited, lockPoll)
-	if !ok && wait <= 0 && ctx.Err() == nil {
-		// A context that is over from the start is not tried at all.
-		ok, err = tryOnce(f, try)
+	ok, err := k.once(f)
+	if !ok && err == nil && wait > 0 {
+		limited, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		ok, err = k.until(f, limited, lockPoll)
 	}
 	switch {
 	case ok:
@@ -129,12 +141,6 @@ func (l *Locks) take(ctx context.Context, name string, wait time.Duration, try t
 		return nil, fmt.Errorf("%s: %w", path, bare(err))
 	}
 	return nil, ErrLocked{Path: path, Holder: holder(host)}
-}
-
-func tryOnce(f *flock.Flock, try tryLock) (bool, error) {
-	once, cancel := context.WithTimeout(context.Background(), lockPoll/2)
-	defer cancel()
-	return try(f, once, lockPoll)
 }
 
 // prepare makes the directory and the file, both for the service user even when root comes first: a lock

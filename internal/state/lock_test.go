@@ -87,6 +87,18 @@ func TestLockIsTakenOverWhenItGetsFree(t *testing.T) {
 	lock.Release()
 }
 
+// A machine that is busy may come to the lock only when the wait is over.
+func TestAFreeLockIsTakenHoweverShortTheWait(t *testing.T) {
+	locks := locksBelow(t.TempDir())
+	for _, wait := range []time.Duration{-1, 0, 1} {
+		lock, err := locks.Reconcile(t.Context(), wait)
+		if err != nil {
+			t.Fatalf("wait %d ns: %v", wait, err)
+		}
+		lock.Release()
+	}
+}
+
 func TestLockWaitEnds(t *testing.T) {
 	root := t.TempDir()
 	holdElsewhere(t, root, "shared")
