@@ -60,22 +60,11 @@ type Pass struct {
 func (p *Pass) Run(ctx context.Context) (Result, error) {
 	o := p.Observer.Options
 	began := p.Observer.Now()
-	if !o.CheckOnly {
-		release, err := p.lock(ctx, o)
-		if err != nil {
-			return Result{}, err
-		}
-		defer release()
-		if err := p.syncIntent(ctx, o); err != nil {
-			return Result{}, err
-		}
-		unlock, err := p.holdApps(ctx, o)
-		if err != nil {
-			return Result{}, err
-		}
-		defer unlock()
-		p.Applier.Disk.Sweep()
+	release, err := p.hold(ctx, o)
+	if err != nil {
+		return Result{}, err
 	}
+	defer release()
 	gone, kept := "", error(nil)
 	if p.Renew != nil {
 		gone, kept = p.Renew(ctx, !o.CheckOnly)
@@ -90,39 +79,17 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 	if p.Planned != nil {
 		p.Planned(w, plan)
 	}
-	if rolling := func(op Operation) bool { return op.Rolling }; !o.CheckOnly && p.Sound != nil && slices.ContainsFunc(plan.Ops, rolling) {
-		if err := p.Sound(ctx); err != nil {
-			return Result{}, err
-		}
+	if err := p.sound(ctx, o, plan); err != nil {
+		return Result{}, err
 	}
 	result := p.result(w, began)
 	result.Podman.Evidence = gone
-	p.Applier.warn = func(text string) { result.Warnings = append(result.Warnings, text) }
 	p.closeSecrets(&result)
-	if w.Full && p.Room != nil && !o.CheckOnly {
-		result.Warnings = append(result.Warnings, p.makeRoom(ctx, w.Now, true, w.freeWords()+": no app is restarted for it, and nothing is written but what archy must remember")...)
-	}
-	if o.CheckOnly || plan.Empty() {
-		result.Apps = p.unchanged(w, plan)
-	} else {
-		result.Apps = p.Applier.Apply(ctx, w, plan)
-	}
 	ranOut := false
-	if !o.CheckOnly {
-		ranOut = p.ranOut(ctx, w, &result)
-		if err := p.keepDiary(ctx, result.Apps); err != nil {
-			result.Warnings = append(result.Warnings, err.Error())
-		}
-		if roomAgain && !ranOut && len(o.Only) == 0 {
-			if err := p.Room.DiskRecovered(); err != nil {
-				result.Warnings = append(result.Warnings, err.Error())
-			}
-		}
-	}
 	if o.CheckOnly {
-		for _, op := range plan.Ops {
-			result.Plan = append(result.Plan, op.String())
-		}
+		result.Apps, result.Plan = verdicts(w, plan), plan.lines()
+	} else {
+		ranOut = p.act(ctx, w, plan, &result, roomAgain)
 	}
 	result.summarise(p.ExitCode, len(o.Only) > 0)
 	if w.Full && len(o.Only) == 0 {
@@ -136,6 +103,64 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 		result.ExitCode = ExitInterrupted
 	}
 	return result, nil
+}
+
+// hold takes the locks of a pass that changes something, writes the owner's will down, and removes what a killed run left.
+func (p *Pass) hold(ctx context.Context, o Options) (release func(), err error) {
+	if o.CheckOnly {
+		return func() {}, nil
+	}
+	unlock, err := p.lock(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var free func()
+	if err = p.syncIntent(ctx, o); err == nil {
+		free, err = p.holdApps(ctx, o)
+	}
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	p.Applier.Disk.Sweep()
+	return func() { free(); unlock() }, nil
+}
+
+// sound asks whether podman can start anything, where the plan restarts apps that podman has lost track of.
+func (p *Pass) sound(ctx context.Context, o Options, plan Plan) error {
+	rolling := func(op Operation) bool { return op.Rolling }
+	if o.CheckOnly || p.Sound == nil || !slices.ContainsFunc(plan.Ops, rolling) {
+		return nil
+	}
+	return p.Sound(ctx)
+}
+
+// act carries the plan out; ranOut tells that the data disk ran full on the way. A pass with nothing to do still counts failing
+// checks and good minutes, but on a full disk nothing is written that need not be.
+func (p *Pass) act(ctx context.Context, w *World, plan Plan, r *Result, roomAgain bool) (ranOut bool) {
+	warn := func(text string) { r.Warnings = append(r.Warnings, text) }
+	p.Applier.warn = warn
+	if w.Full && p.Room != nil {
+		r.Warnings = append(r.Warnings, p.makeRoom(ctx, w.Now, true, w.freeWords()+": no app is restarted for it, and nothing is written but what archy must remember")...)
+	}
+	switch {
+	case !plan.Empty():
+		r.Apps = p.Applier.Apply(ctx, w, plan)
+	case w.Full:
+		r.Apps = verdicts(w, plan)
+	default:
+		r.Apps = p.Applier.Apply(context.WithoutCancel(ctx), w, plan)
+	}
+	ranOut = p.ranOut(ctx, w, r)
+	if err := p.keepDiary(ctx, r.Apps); err != nil {
+		warn(err.Error())
+	}
+	if roomAgain && !ranOut && len(p.Observer.Options.Only) == 0 {
+		if err := p.Room.DiskRecovered(); err != nil {
+			warn(err.Error())
+		}
+	}
+	return ranOut
 }
 
 // renewed notes that podman's service answered from a database that is gone. One that could not be ended lists on what podman has lost.
@@ -177,16 +202,13 @@ func (a *App) inTransit() bool {
 	return a.C.State == podman.StateStopping || a.C.State == podman.StateRemoving || moving && !a.Running()
 }
 
-// unchanged gives the verdicts as results; a pass with nothing to do still counts failing checks and good minutes.
-func (p *Pass) unchanged(w *World, plan Plan) []AppResult {
-	if p.Observer.Options.CheckOnly || w.Full {
-		list := make([]AppResult, 0, len(plan.Apps))
-		for _, a := range plan.Apps {
-			list = append(list, initial(a, w.Now))
-		}
-		return list
+// verdicts are the results of a plan that is not carried out.
+func verdicts(w *World, plan Plan) []AppResult {
+	list := make([]AppResult, 0, len(plan.Apps))
+	for _, a := range plan.Apps {
+		list = append(list, initial(a, w.Now))
 	}
-	return p.Applier.Apply(context.Background(), w, plan)
+	return list
 }
 
 // lock takes what a pass must hold. A pass over named apps is not a full pass and leaves that lock alone.
@@ -248,6 +270,7 @@ func (p *Pass) syncIntent(ctx context.Context, o Options) error {
 func (p *Pass) holdApps(ctx context.Context, o Options) (release func(), err error) {
 	held := heldLocks{p.Applier.Locks, map[string]*state.Lock{}}
 	release = func() {
+		p.Applier.Locks = held.Locker
 		for _, lock := range held.apps {
 			lock.Release()
 		}

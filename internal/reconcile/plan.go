@@ -29,6 +29,14 @@ type AppPlan struct {
 // Empty tells that there is nothing to do.
 func (p Plan) Empty() bool { return len(p.Ops) == 0 }
 
+// lines are the operations as an operator reads them; nil when there are none.
+func (p Plan) lines() (list []string) {
+	for _, op := range p.Ops {
+		list = append(list, op.String())
+	}
+	return list
+}
+
 // String is the numbered list that --check-only prints.
 func (p Plan) String() string {
 	var b strings.Builder
