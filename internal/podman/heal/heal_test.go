@@ -804,6 +804,8 @@ func TestDryRunChangesNothing(t *testing.T) {
 // failed.
 func TestAdvice(t *testing.T) {
 	const safe, full, all = "archy podman heal", "archy podman heal --full", "archy podman heal --full --stop-apps"
+	manager := fmt.Sprintf("user@%d.service", os.Getuid())
+	again := []string{full, "systemctl --user restart podman.socket podman.service"}
 	zeros := func(b *bench) { b.write(b.databases()[0], strings.Repeat("\x00", 4096)) }
 	check := func(b *bench) *Human { return b.Check(context.Background()).Human }
 	climb := func(mode Mode) func(b *bench) *Human {
@@ -818,10 +820,17 @@ func TestAdvice(t *testing.T) {
 	}{
 		{"socket down", func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())) }, check, "nothing was tried yet: rung 2", []string{safe}},
 		{"socket stays down", func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())) }, climb(Safe), "restarting podman.socket did not help", []string{"systemctl --user restart podman.socket podman.service"}},
-		{"within the hour", func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())); climb(Safe)(b) }, check, "the last climb was", []string{full}},
-		{"once more within the hour", func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())); climb(Safe)(b) }, climb(Safe), "the last climb was", []string{full}},
+		{"within the hour", func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())); climb(Safe)(b) }, check, "the last climb was", again},
+		{"once more within the hour", func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())); climb(Safe)(b) }, climb(Safe), "the last climb was", again},
 		{"once more within the hour, planned", func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())); climb(Safe)(b) }, func(b *bench) *Human { return b.Plan(Safe, b.Check(context.Background())).Human },
-			"the last climb was", []string{full}},
+			"the last climb was", again},
+		{"no bus of the user within the hour", func(b *bench) {
+			os.Remove(b.host(b.Layout.PodmanSocket()))
+			climb(Safe)(b)
+			os.Remove(b.host(b.Layout.UserBus()))
+		}, check, "the last climb was",
+			[]string{full, "sudo systemctl start " + manager, "sudo systemctl restart " + manager}},
+		{"database within the hour", func(b *bench) { zeros(b); climb(Safe)(b); zeros(b) }, check, "the last climb was", []string{full}},
 		{"database", zeros, check, "nothing was tried yet: rung 5", []string{safe}},
 		{"database beside a stranger", func(b *bench) { zeros(b); b.live(200, "stranger", "") }, check, "while foreign containers live", []string{"archy adopt --migrate", all}},
 		{"database beside a stranger, planned", func(b *bench) { zeros(b); b.live(200, "stranger", "") }, func(b *bench) *Human { return b.Plan(StopApps, b.Check(context.Background())).Human },

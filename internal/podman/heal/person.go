@@ -40,7 +40,11 @@ func (c *climb) advice(tried Result) *Human {
 	case c.refusal(n) != "" && !c.stops(n):
 	case soon != "" && c.mode == Safe:
 		heal.Command = "archy podman heal --full"
-		m.WillNot, m.Commands = soon, []Command{heal}
+		m.WillNot = soon
+		if n > 3 {
+			m.Commands = nil // those ways are for what stands in a rung's way, and nothing does
+		}
+		m.Commands = append([]Command{heal}, m.Commands...)
 	case soon != "":
 		m.WillNot = soon
 	case tried == "", tried == Planned:
