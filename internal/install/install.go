@@ -90,7 +90,8 @@ func (r *Root) lock() (unlock func(), err error) {
 	}
 	err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err == nil {
-		return func() { _ = dir.Close() }, nil // which releases the lock
+		// Given back by name: a child that was just forked may have the directory open for a moment longer.
+		return func() { _, _ = unix.Flock(int(dir.Fd()), unix.LOCK_UN), dir.Close() }, nil
 	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = ErrBusy
