@@ -50,6 +50,22 @@ func TestDependenciesAreShipped(t *testing.T) {
 	}
 }
 
+// port-pair-4080: a port of the host that leads to where nobody listens has the app made anew for ever. What mempool's page is told to
+// listen on is what its port leads to and what its check asks.
+func TestIncident11PortPair4080(t *testing.T) {
+	app := readManifest(t, "mempool")
+	ports := app.list("ports")
+	if len(ports) != 1 || ports[0].text("host") != "4080" || ports[0].text("container") != "8080" {
+		t.Errorf("ports %v", ports)
+	}
+	if vars := app.texts("environment"); !slices.Contains(vars, "FRONTEND_HTTP_PORT=8080") {
+		t.Errorf("environment %q", vars)
+	}
+	if check := app.at("health_check").text("endpoint"); !strings.Contains(check, "127.0.0.1:8080/") {
+		t.Errorf("health check %q", check)
+	}
+}
+
 // TestHealthTextHasNoDoubleQuotes: podman 5.4.2 mangles them.
 func TestHealthTextHasNoDoubleQuotes(t *testing.T) {
 	for _, id := range IDs() {

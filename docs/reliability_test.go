@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,6 +33,9 @@ func TestIncidentTable(t *testing.T) {
 	for n := 1; n <= 24; n++ {
 		if !rows[strconv.Itoa(n)] {
 			t.Errorf("incident %d has no test", n)
+		}
+		if !regexp.MustCompile(fmt.Sprintf(` TestIncident%d[A-Z]`, n)).Match(text) {
+			t.Errorf("no test has the name of incident %d", n)
 		}
 	}
 }

@@ -171,7 +171,7 @@ func TestBitcoinConfKeepsVerifyingAuth(t *testing.T) {
 	}
 }
 
-func TestBitcoinConfReplacesAuthOnce(t *testing.T) {
+func TestIncident3RpcauthDrift(t *testing.T) {
 	stable := bitcoinConf(t, "")
 	broken := bytes.Replace(stable.Content, []byte("$"), []byte("$0"), 1)
 	if derived.RPCAuthVerifies(broken, fake) {

@@ -66,8 +66,8 @@ func TestLndConfWithoutWalletSecret(t *testing.T) {
 	}
 }
 
-// TestLndConfLosesItsPassword: the lines that opened the wallet go with the password; those of the operator stay.
-func TestLndConfLosesItsPassword(t *testing.T) {
+// TestIncident3LndConfDrift: the lines that opened the wallet go with the password; those of the operator stay.
+func TestIncident3LndConfDrift(t *testing.T) {
 	first, err := derived.LndConf(lndInput(""))
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func size(t *testing.T, mem, disk int64, cfg derived.SizingConfig) derived.Sizin
 	return s
 }
 
-func TestSizeMemory(t *testing.T) {
+func TestIncident16Sizing(t *testing.T) {
 	tests := []struct {
 		memory       int64 // bytes
 		cache, limit int64 // MiB

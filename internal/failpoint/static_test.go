@@ -49,8 +49,8 @@ var signals = map[string]string{
 	"internal/podman/heal/rungs.go": "the first process of a container, when the owner asked for it",
 }
 
-// TestEveryCallHasALimit: no source but a few reaches the outside by itself, and each of these has a limit (incident 19).
-func TestEveryCallHasALimit(t *testing.T) {
+// TestIncident19EveryCallHasALimit: no source but a few reaches the outside by itself, and each of these has a limit (incident 19).
+func TestIncident19EveryCallHasALimit(t *testing.T) {
 	seen := map[string]bool{}
 	commands := 0
 	eachSource(t, func(file string, tree *ast.File) {
@@ -88,8 +88,8 @@ func TestEveryCallHasALimit(t *testing.T) {
 	}
 }
 
-// TestSignalsGoToOwnChildren: archy signals nobody but processes that it has started, and those that healing names.
-func TestSignalsGoToOwnChildren(t *testing.T) {
+// TestIncident22NoForeignProcessIsKilled: archy signals nobody but processes that it has started, and those that healing names.
+func TestIncident22NoForeignProcessIsKilled(t *testing.T) {
 	found := 0
 	eachSource(t, func(file string, tree *ast.File) {
 		ast.Inspect(tree, func(n ast.Node) bool {

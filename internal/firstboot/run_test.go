@@ -303,7 +303,7 @@ func (f *fakeHost) noMarker() {
 }
 
 // On a bare mount point not a byte is written (incident 17), nor is one tried on a disk that takes none.
-func TestBareMountPoint(t *testing.T) {
+func TestIncident17BareMountpoint(t *testing.T) {
 	for name, file := range map[string][2]string{"fstab": {"/etc/fstab", "UUID=x /var/lib/archipelago ext4 defaults 0 2\n"}, "volume id": {node.VolumeIDPath, "another\n"},
 		"read-only": {"/proc/self/mounts", "/dev/sda1 / ext4 ro 0 0\n"}} {
 		t.Run(name, func(t *testing.T) {

@@ -71,7 +71,7 @@ func TestImageThatIsHereCostsNothing(t *testing.T) {
 }
 
 // test the order: archive, mirrors as configured, the reference; and that each is asked only when those before had nothing
-func TestSourcesInOrder(t *testing.T) {
+func TestIncident18PullLadder(t *testing.T) {
 	mirrors := []images.Mirror{{Location: "full.example/x"}, {Location: "flat.example:5000", Flat: true, Insecure: true}}
 	full, flat := "full.example/x/lightninglabs/lnd:v0.18.4-beta", "flat.example:5000/lnd:v0.18.4-beta"
 	for name, test := range map[string]struct {

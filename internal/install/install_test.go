@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"git.tx1138.com/lfg2025/archy/apps"
 )
@@ -405,6 +406,30 @@ func TestConfigurationIsTheOwners(t *testing.T) {
 }
 
 // TestOldScriptsGiveWay: the shims take the place of the scripts that first boot and reconcile were.
+// local-manifest-survives-ota: what the operator has written is not in the way of an update, and stays as it is.
+func TestIncident24LocalManifestSurvivesOta(t *testing.T) {
+	dir := tempDir(t)
+	install(t, dir)
+	const local = "etc/archipelago/apps/mine/manifest.yml"
+	write(t, dir, local, "app: mine\n")
+	file := filepath.Join(dir, local)
+	if err := errors.Join(os.Chmod(file, 0o640), os.Chtimes(file, time.Unix(1, 0), time.Unix(1, 0))); err != nil {
+		t.Fatal(err)
+	}
+	// The payload of the last release is replaced as a whole.
+	if err := os.RemoveAll(filepath.Join(dir, "opt/archipelago")); err != nil {
+		t.Fatal(err)
+	}
+	install(t, dir)
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o640 || !info.ModTime().Equal(time.Unix(1, 0)) || read(t, dir, local) != "app: mine\n" {
+		t.Errorf("the operator's manifest is another: %v %v", info, err)
+	}
+	if left := check(t, dir); len(left) > 0 {
+		t.Errorf("check says %q", left)
+	}
+}
+
 func TestOldScriptsGiveWay(t *testing.T) {
 	dir := tempDir(t)
 	write(t, dir, "opt/archipelago/scripts/reconcile-containers.sh", "#!/bin/bash\npodman run old\n")

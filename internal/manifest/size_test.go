@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestParseSize(t *testing.T) {
+func TestIncident16SizeParse(t *testing.T) {
 	tests := []struct {
 		text string
 		want Size

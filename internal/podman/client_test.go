@@ -57,7 +57,7 @@ func shortPath(t *testing.T) string {
 }
 
 // test that a service that accepts and says nothing ends a ping within its limit, once and not three times over
-func TestServiceHangs(t *testing.T) {
+func TestIncident19HungPodman(t *testing.T) {
 	s := podmantest.New(t)
 	s.Inject(podmantest.Fault{Kind: podmantest.Hang})
 	c := s.Client()

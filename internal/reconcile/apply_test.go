@@ -480,7 +480,7 @@ func TestMirrorsAreAskedFirst(t *testing.T) {
 	n.converged()
 }
 
-func TestBreakerOpensAfterFiveAndCloses(t *testing.T) {
+func TestIncident11Breaker(t *testing.T) {
 	n := newNode(t, map[string]string{"solo": five()["solo"]}).firstBootDone()
 	n.behave["docker.io/example/solo:v1.0"] = behaviour{dies: 1, says: "no database"}
 	var tries []string

@@ -305,7 +305,7 @@ func TestFirstBootWithSkippedImages(t *testing.T) {
 }
 
 // test that a first boot and an installation write the same bytes for every app that is shipped
-func TestFirstBootEqualsInstall(t *testing.T) {
+func TestIncident6FirstBootEqualsInstall(t *testing.T) {
 	manifests := reconcile.Shipped(t)
 	seen := map[string]bool{}
 	for _, alternative := range []string{"bitcoin-core", "bitcoin-knots"} {

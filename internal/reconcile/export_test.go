@@ -95,6 +95,25 @@ func (n Node) Room() (first string) {
 // Script makes a running container as an older release's script did.
 func (n Node) Script(name, image string) string { return n.script(name, image).ID }
 
+// Vanish takes a container away, and its unit with what systemd knows of it.
+func (n Node) Vanish(name string) {
+	n.drop(n.containers[name])
+	delete(n.services, name+".service")
+	if err := os.Remove(n.layout.Host(n.layout.Unit(name))); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// Later lets time pass.
+func (n Node) Later(d time.Duration) { n.later(d) }
+
+// Unit is the name of an app's container and unit.
+func (n Node) Unit(app string) string { return n.set.Apps[app].Unit() }
+
+// Fails makes a call go wrong each time that it is made; Struck tells whether it was.
+func (n Node) Fails(call string) { n.fault = fault{kind: "fail", match: call} }
+func (n Node) Struck() bool      { return n.fault.hit != "" }
+
 // ContainerID is "" for one that is not there.
 func (n Node) ContainerID(name string) string {
 	if c := n.containers[name]; c != nil {

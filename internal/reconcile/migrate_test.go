@@ -88,6 +88,46 @@ func TestACreatedContainerThatCannotBeStartedIsMigrated(t *testing.T) {
 	n.converged()
 }
 
+// port-drift: a mapping that was right months ago is a difference, which is told in each pass and mended when its owner says so.
+func TestIncident21PortDrift(t *testing.T) {
+	apps := map[string]string{"solo": five()["solo"] + "  ports:\n    - host: 8083\n      container: 80\n"}
+	n := newNode(t, apps).firstBootDone()
+	n.script("solo", oldImage, func(i *podman.Inspect) {
+		i.Ports = []podman.Port{{HostPort: 8083, ContainerPort: 8080, Protocol: "tcp"}}
+	})
+	for range 2 {
+		if words := n.result(n.pass(), "solo").DriftWords(); !strings.Contains(words, "ports (+8083:8080 -8083:80)") {
+			t.Errorf("drift %q", words)
+		}
+		n.later(time.Minute)
+	}
+	if got := n.result(n.pass(migrateAll), "solo"); got.Action != Migrated {
+		t.Fatalf("%+v", got)
+	}
+	unit, _ := os.ReadFile(n.layout.Host(n.layout.Unit("solo")))
+	if got := directives(unit, "PublishPort"); !slices.Equal(got, []string{"8083:80"}) {
+		t.Errorf("ports %q: the port of the host leads to one place", got)
+	}
+	n.converged()
+}
+
+// adopt-extra-port: a port that somebody opened by hand stays open, beside those of the manifest.
+func TestIncident21AdoptExtraPort(t *testing.T) {
+	n := newNode(t, map[string]string{"solo": five()["solo"] + "  ports:\n    - host: 8083\n      container: 80\n"}).firstBootDone()
+	n.script("solo", oldImage, func(i *podman.Inspect) {
+		i.Ports = []podman.Port{{HostPort: 8083, ContainerPort: 80, Protocol: "tcp"}, {HostPort: 18080, ContainerPort: 80, Protocol: "tcp"}}
+	})
+	n.pass()
+	if got := n.result(n.pass(migrateAll), "solo"); got.Action != Migrated {
+		t.Fatalf("%+v", got)
+	}
+	unit, _ := os.ReadFile(n.layout.Host(n.layout.Unit("solo")))
+	if got := directives(unit, "PublishPort"); !slices.Equal(got, []string{"8083:80", "18080:80"}) {
+		t.Errorf("ports %q", got)
+	}
+	n.converged()
+}
+
 func TestMigrate(t *testing.T) {
 	n := scripted(t)
 	n.oldOne().Ports = []podman.Port{{HostPort: 18080, ContainerPort: 8080, Protocol: "tcp"}}
@@ -409,7 +449,7 @@ func TestMigrationKilledThatCannotGoOn(t *testing.T) {
 }
 
 // The left column: safe replace.
-func TestReplaceKilledAt(t *testing.T) {
+func TestIncident2ReplaceFailureAtStepN(t *testing.T) {
 	for _, c := range []struct {
 		row, call string
 		again     []string
@@ -623,9 +663,9 @@ func TestKilledAfterEveryCall(t *testing.T) {
 	}
 }
 
-// TestFullFromEveryWriteOn: the disk is full from any write on (incident 23). What runs goes on or is brought back, nothing is torn, somebody
+// TestIncident23EnospcEveryWrite: the disk is full from any write on (incident 23). What runs goes on or is brought back, nothing is torn, somebody
 // is told, and a pass with room again converges.
-func TestFullFromEveryWriteOn(t *testing.T) {
+func TestIncident23EnospcEveryWrite(t *testing.T) {
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()

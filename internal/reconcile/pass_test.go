@@ -145,7 +145,7 @@ func TestOperatorSecretIsNotInvented(t *testing.T) {
 }
 
 // absent-app-is-silent (incident 20): no secret is read, nothing is said, exit 0.
-func TestAnAppThatIsNotInstalledIsSilent(t *testing.T) {
+func TestIncident20AbsentAppIsSilent(t *testing.T) {
 	apps := five()
 	for id, text := range apps {
 		apps[id] = strings.Replace(text, "optional: false", "optional: true", 1)
@@ -343,7 +343,7 @@ func TestMigrateOneByOneStopsAtTheFirstThatIsStuck(t *testing.T) {
 	}
 }
 
-func TestStoppedByTheOwnerStaysStopped(t *testing.T) {
+func TestIncident8UserStoppedWins(t *testing.T) {
 	n := fiveRunning(t)
 	if err := n.store.SetStopped("solo", "solo", true, containers(n.set)); err != nil {
 		t.Fatal(err)

@@ -191,7 +191,7 @@ func TestPortHeldWhileSystemdTries(t *testing.T) {
 }
 
 // dead-pid: the process is looked up twice, and any doubt means alive (incident 12).
-func TestDeadPid(t *testing.T) {
+func TestIncident12DeadPid(t *testing.T) {
 	t.Parallel()
 	n := fiveRunning(t)
 	dead := n.containers["solo"]
@@ -418,7 +418,7 @@ func (n *fakeNode) moves(name string) {
 }
 
 // peer-address-change: one restart, and only of the app that keeps the address (incident 12).
-func TestPeerAddressChange(t *testing.T) {
+func TestIncident12PeerAddressChange(t *testing.T) {
 	n := peerNode(t)
 	n.moves("api")
 	if got := n.result(n.pass(), "web"); got.Row != "38" || got.Action != Restarted {

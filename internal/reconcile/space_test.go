@@ -11,7 +11,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
-// TestFullDisk (incident 23; a disk that fills up during a pass: TestFullFromEveryWriteOn): nothing is restarted or written for the apps, the reserve is given up and the journal cut once, exit code 6
+// TestFullDisk (incident 23; a disk that fills up during a pass: TestIncident23EnospcEveryWrite): nothing is restarted or written for the apps, the reserve is given up and the journal cut once, exit code 6
 // says how much is free; with room again the reserve is there, what is down is started, and what failed meanwhile counts for nothing.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -72,6 +73,27 @@ func TestUserFollowsData(t *testing.T) {
 			}
 			n.converged()
 		})
+	}
+}
+
+// owner-matrix: data that an older release gave to one of its owners stay that owner's, the directory and all below it.
+func TestIncident13OwnerMatrix(t *testing.T) {
+	for _, owner := range []int{100000, 100070, 100100, 100999} {
+		n := newNode(t, map[string]string{"dash": dashboards}).firstBootDone()
+		n.facts.UID, n.facts.GID = 1000, 1000
+		n.dataOwnedBy("dash", owner, "grafana.db")
+		n.pass()
+		n.converged()
+		n.pass(func(o *Options) { o.Force = true })
+		for _, name := range []string{"", "grafana.db"} {
+			info, err := os.Stat(filepath.Join(n.layout.Host(n.layout.Data("dash")), name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := info.Sys().(*syscall.Stat_t); int(got.Uid) != owner || int(got.Gid) != owner {
+				t.Errorf("%q of %d has the owner %d:%d", name, owner, got.Uid, got.Gid)
+			}
+		}
 	}
 }
 

@@ -165,7 +165,7 @@ func TestRestartKeepsTheIntent(t *testing.T) {
 }
 
 // Incident 9: what was removed is gone after every pass, and its data and secret files are there.
-func TestIncident9RemovedStaysRemoved(t *testing.T) {
+func TestIncident9RemoveThenReconcile(t *testing.T) {
 	n := fiveRunning(t)
 	data := n.layout.Host(n.layout.Data("pgdb"))
 	if err := os.WriteFile(data+"/born", []byte("1"), 0o600); err != nil {

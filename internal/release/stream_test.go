@@ -47,9 +47,9 @@ func TestDamagedByte(t *testing.T) {
 	}
 }
 
-// TestReadsToTheEnd: the digest is of the whole file also when the archive is hopeless, and whoever feeds a pipe is not
+// TestVerifyReadsToTheEnd: the digest is of the whole file also when the archive is hopeless, and whoever feeds a pipe is not
 // left with a closed one.
-func TestReadsToTheEnd(t *testing.T) {
+func TestVerifyReadsToTheEnd(t *testing.T) {
 	data := append([]byte("not gzip"), make([]byte, 3<<20)...)
 	in := bytes.NewReader(data)
 	r, err := testRules().Verify(t.Context(), in, int64(len(data)), "x")

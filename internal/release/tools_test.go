@@ -51,9 +51,9 @@ func today() Rules { return Rules{Limits: DefaultLimits(), Now: time.Now()} }
 // owned makes the archive the same whoever runs the test.
 const owned = "--owner=root:0 --group=root:0"
 
-// TestIncident4 makes the two archives that turned every page of the fleet into a 500, as their script made them: staged
+// TestIncident4TarballRoot0700 makes the two archives that turned every page of the fleet into a 500, as their script made them: staged
 // in a directory of mktemp -d, which is 0700, and packed with it.
-func TestIncident4(t *testing.T) {
+func TestIncident4TarballRoot0700(t *testing.T) {
 	needs(t, "tar")
 	for name, script := range map[string]string{
 		"the first": `

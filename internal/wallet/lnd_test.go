@@ -428,8 +428,8 @@ func readFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// TestNoPasswordOpensIt: it ends at once, each password was tried once, and nothing was written.
-func TestNoPasswordOpensIt(t *testing.T) {
+// TestLndWrongPassword: it ends at once, each password was tried once, and nothing was written.
+func TestLndWrongPassword(t *testing.T) {
 	f := newLND(t, "LOCKED")
 	f.password = "right-password"
 	f.put(t, "lnd-wallet-password", "wrong-password-1")

@@ -355,7 +355,7 @@ func TestCheckFindsEachState(t *testing.T) {
 }
 
 // Incident 5: that podman is silent leads to "slow", and only the third time within ten minutes to "hung"; nothing is ever changed for it.
-func TestSilenceIsNoProof(t *testing.T) {
+func TestIncident5SilenceIsNoProof(t *testing.T) {
 	b := newBench(t)
 	b.info.late = true
 	b.wants(Slow)

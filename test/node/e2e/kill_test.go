@@ -14,9 +14,9 @@ import (
 	"git.tx1138.com/lfg2025/archy/test/node"
 )
 
-// TestKilledAtAnyMoment: archy is killed at 50 random moments of real changes, and one pass repairs what it left. The
+// TestIncident1ManagerRestart: archy is killed at 50 random moments of real changes, and one pass repairs what it left. The
 // seed is printed; ARCHY_TEST_SEED repeats a run.
-func TestKilledAtAnyMoment(t *testing.T) {
+func TestIncident1ManagerRestart(t *testing.T) {
 	t.Parallel()
 	seed := node.Seed(t)
 	// Most of a round is waiting for an app to prove itself, so two nodes share the rounds.

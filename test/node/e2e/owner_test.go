@@ -4,11 +4,13 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+	"git.tx1138.com/lfg2025/archy/test/node"
 )
 
 // TestTheOwnersWill: what the owner stopped stays stopped, what was never installed makes no noise, and the rest comes
@@ -49,6 +51,43 @@ func TestTheOwnersWill(t *testing.T) {
 	if now := n.born(t); now != born {
 		t.Errorf("data were lost:\n%s", difference(born, now))
 	}
+}
+
+// stop-grace: bitcoin writes out its chain state when it is stopped. It takes the ninety seconds that it needs, is told to stop once, and is not
+// killed.
+func TestIncident8StopGrace(t *testing.T) {
+	t.Parallel()
+	n := blank(t, node.Options{Apps: []string{"bitcoin-knots"}})
+	n.must(t, 0, "secrets", "gen")
+	n.must(t, 0, "install", "bitcoin-knots")
+	n.write(t, dataDir+"/bitcoin/standin.fault", "STANDIN_STOP=90s\n")
+	began := n.now(t)
+	n.must(t, 0, "stop", "bitcoin-knots")
+	if took := n.now(t) - began; took < 90 {
+		t.Errorf("it was stopped after %d s", took)
+	}
+	if c, is := n.containers(t)["bitcoin-knots"]; is && c.State == "running" {
+		t.Errorf("it runs: %+v", c)
+	}
+	if got := n.sh(t, "cd "+dataDir+"/bitcoin; ls born running unclean 2>/dev/null || true"); strings.TrimSpace(got) != "born" {
+		t.Errorf("it did not end by itself: %q", got)
+	}
+	if got := strings.TrimSpace(n.user(t, "systemctl --user show -P Result bitcoin-knots.service")); got != "success" {
+		t.Errorf("its service ended with %q", got)
+	}
+	if r := n.pass(t, 0); len(actions(r)) != 0 {
+		t.Errorf("the next pass changed %v", actions(r))
+	}
+}
+
+// now is the node's clock in seconds.
+func (n *machine) now(t *testing.T) int {
+	t.Helper()
+	at, err := strconv.Atoi(strings.TrimSpace(n.sh(t, "date +%s")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
 }
 
 // within runs do with a time limit.

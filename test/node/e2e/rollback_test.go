@@ -7,9 +7,9 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 )
 
-// TestAChangeThatFailsIsRolledBack: what ran before runs again, the cause is told, and the failed change is not tried
+// TestIncident2UpgradeBadImage: what ran before runs again, the cause is told, and the failed change is not tried
 // on each pass.
-func TestAChangeThatFailsIsRolledBack(t *testing.T) {
+func TestIncident2UpgradeBadImage(t *testing.T) {
 	t.Parallel()
 	n := converged(t)
 	born := n.born(t)

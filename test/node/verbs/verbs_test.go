@@ -116,7 +116,9 @@ func followed(t *testing.T, n machine, secret string) {
 		t.Fatal(err)
 	}
 	n.user(t, fmt.Sprintf(`systemd-run --user --quiet --wait --unit=archy-mempool-web.service sh -c 'echo a new line with $(cat %s/secrets/mempool-db-password)'`, dataDir))
-	eventually(t, "the new line is there", func() bool { return strings.TrimSpace(n.user(t, "grep -c 'a new line with hidden' /tmp/followed || true")) == "1" })
+	eventually(t, "the new line is there", func() bool {
+		return strings.TrimSpace(n.user(t, "grep -c 'a new line with hidden' /tmp/followed || true")) == "1"
+	})
 	if out := n.user(t, fmt.Sprintf("grep -c %q /tmp/followed || true", secret)); strings.TrimSpace(out) != "0" {
 		t.Errorf("%s lines show the secret", strings.TrimSpace(out))
 	}
