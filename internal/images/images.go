@@ -71,6 +71,11 @@ func (e *Error) Unwrap() []error { return e.Tried }
 // errNothingHere is a source that has nothing to do with the image: not worth a word.
 var errNothingHere = errors.New("not from here")
 
+// InAll is how long an image may take that is pulled or loaded: with every source, attempt and pause.
+const InAll = 60 * time.Minute
+
+var errInAll = fmt.Errorf("it is not here after %s in all", InAll)
+
 // source is one place where the image may come from.
 type source func(ctx context.Context, w Wanted) error
 
@@ -80,14 +85,23 @@ func (f *Fetcher) Fetch(ctx context.Context, w Wanted) error {
 	if here && !w.Always {
 		return nil
 	}
+	limited := ctx
+	if w.Build == nil { // a build has its own limit, and each image that it stands on this one
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeoutCause(ctx, InAll, errInAll)
+		defer cancel()
+	}
 	failed := &Error{Ref: w.Ref}
 	for _, try := range f.sources(w, here) {
-		err := try(ctx, w)
+		err := try(limited, w)
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("image %s: %w", w.Ref, ctx.Err())
+		case limited.Err() != nil:
+			failed.Tried = append(failed.Tried, err)
+			return failed
 		case !errors.Is(err, errNothingHere):
 			failed.Tried = append(failed.Tried, err)
 		}

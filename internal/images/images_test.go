@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/images"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/podman/podmantest"
+	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
 const lnd = "docker.io/lightninglabs/lnd:v0.18.4-beta"
@@ -175,6 +177,37 @@ func TestPausesBetweenAttempts(t *testing.T) {
 }
 
 // test the answers of podman 5.4.2, word for word
+// slowRegistry is one whose pulls take so long before they fail, or until they are told to end.
+type slowRegistry struct {
+	noRegistry
+	takes time.Duration
+}
+
+func (e slowRegistry) Pull(ctx context.Context, ref string, tls podman.TLS, progress func(podman.Progress)) error {
+	if wait.For(ctx, e.takes) != nil {
+		return fmt.Errorf("pull image %s: %w", ref, context.Cause(ctx))
+	}
+	return e.noRegistry.Pull(ctx, ref, tls, progress)
+}
+
+// test that an image has 60 minutes in all, however many attempts and sources there are; be they over in an attempt or in a pause
+func TestSixtyMinutesInAll(t *testing.T) {
+	for _, takes := range []time.Duration{25 * time.Minute, 30*time.Minute - 4*time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			var asked []time.Time
+			began := time.Now()
+			f := &images.Fetcher{Engine: slowRegistry{noRegistry{asked: &asked}, takes}, Offline: t.TempDir(), Mirrors: []images.Mirror{{Location: "a.example"}, {Location: "b.example"}}}
+			err := f.Fetch(t.Context(), images.Wanted{Ref: lnd})
+			if took := time.Since(began); took != time.Hour || len(asked) != 2 {
+				t.Errorf("%s a pull: %s in all, %d pulls to their end", takes, took, len(asked))
+			}
+			if err == nil || !strings.Contains(err.Error(), "not here after 1h0m0s in all") || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
 func TestTransient(t *testing.T) {
 	for text, want := range map[string]bool{
 		"manifest unknown": false,

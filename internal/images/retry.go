@@ -30,13 +30,13 @@ func (f *Fetcher) pull(ctx context.Context, ref string, tls podman.TLS, w Wanted
 	}
 	for attempt := 1; ; attempt++ {
 		err := f.Engine.Pull(ctx, ref, tls, w.Progress)
-		if err == nil || attempt == Attempts || !Transient(err) {
+		if err == nil || attempt == Attempts || ctx.Err() != nil || !Transient(err) {
 			return err
 		}
 		pause := pauses[min(attempt, len(pauses))-1]
 		w.say(fmt.Sprintf("attempt %d of %d failed, next in %s: %v", attempt, Attempts, pause, err))
 		if wait.For(ctx, pause) != nil {
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }
