@@ -687,14 +687,27 @@ func (r *run) reportBreaker(c *change, now time.Time) {
 // settles tells that a container is between two states; one that stays there for more than a pass is repaired.
 func settles(st string) bool { return st == podman.StateUnknown || st == podman.StateRemoving }
 
-// refreshPeers notes that a peer is another container at the same address, so that the next pass need not ask again.
+// refreshPeers notes that a peer is another container at the same address, so that the next pass need not ask again. Nothing hurries: an app that
+// another command holds, or has changed since it was looked at, keeps its record until the next pass, and so does one whose lock this pass has given back.
 func (r *run) refreshPeers(c *change) error {
-	if len(c.SamePeers) == 0 || c.changed || c.record.Op != nil {
+	if len(c.SamePeers) == 0 || c.lock != nil || c.record.Op != nil {
 		return nil
 	}
-	for id, container := range c.SamePeers {
-		c.record.PeerIDs[id] = container
+	lock, err := r.Locks.App(context.Background(), c.ID, 0)
+	if errors.As(err, new(state.ErrLocked)) {
+		return nil
 	}
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if r.overtaken(c) {
+		return nil
+	}
+	ids := map[string]string{}
+	maps.Copy(ids, c.record.PeerIDs)
+	maps.Copy(ids, c.SamePeers)
+	c.record.PeerIDs = ids
 	return r.Records.WriteRecord(c.record)
 }
 

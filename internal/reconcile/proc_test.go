@@ -458,3 +458,60 @@ func TestAPeerThatFlaps(t *testing.T) {
 		})
 	}
 }
+
+// renewed makes a running app another container at the address that it had.
+func (n *fakeNode) renewed(name string) {
+	networks := n.containers[name].Networks
+	n.moves(name)
+	n.containers[name].Networks = networks
+}
+
+// That a peer is another container at its address is noted in the app's record, and only under the app's lock: what another command
+// writes there meanwhile stays.
+func TestAPeerAtTheSameAddressIsNotedUnderTheLock(t *testing.T) {
+	n := peerNode(t)
+	n.renewed("api")
+	lock, err := n.locks.App(t.Context(), "web", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := n.record("web")
+	if r := n.pass(); r.ExitCode != 0 {
+		t.Errorf("%+v", r)
+	}
+	equal(t, "the record of a locked app", n.record("web"), before)
+	lock.Release()
+
+	upgraded := before
+	upgraded.PreviousImages = []string{"docker.io/example/web:v0.9"}
+	p := n.passOf()
+	p.Planned = func(*World, Plan) {
+		if err := n.store.WriteRecord(upgraded); err != nil {
+			t.Error(err)
+		}
+	}
+	if r, err := p.Run(t.Context()); err != nil || r.ExitCode != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	equal(t, "the record that another command wrote", n.record("web").PreviousImages, upgraded.PreviousImages)
+
+	n.pass()
+	if got := n.record("web"); got.PeerIDs["api"] != n.containers["api"].ID {
+		t.Errorf("%+v", got)
+	}
+	equal(t, "touched", n.touched(), nil)
+}
+
+// A record that names no containers, as another program writes it, is no reason to fall.
+func TestARecordWithoutPeerIDs(t *testing.T) {
+	n := peerNode(t)
+	r := n.record("web")
+	r.PeerIDs = nil
+	if err := n.store.WriteRecord(r); err != nil {
+		t.Fatal(err)
+	}
+	n.pass()
+	if got := n.record("web"); got.PeerIDs["api"] != n.containers["api"].ID {
+		t.Errorf("%+v", got)
+	}
+}
