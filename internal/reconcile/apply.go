@@ -652,6 +652,7 @@ func (r *run) keepHistory(c *change) error {
 	}
 	r.noteLack(c)
 	r.reportBreaker(c, now)
+	c.result.Breaker = breakerOf(h, now) // what this pass has counted is in it
 	return errors.Join(r.Records.WriteHistory(*h), r.refreshPeers(c))
 }
 

@@ -486,7 +486,11 @@ func TestIncident11Breaker(t *testing.T) {
 	var tries []string
 	for range 40 {
 		n.calls = nil
-		n.pass()
+		got := n.result(n.pass(), "solo").Breaker
+		h, _ := n.store.ReadHistory("solo")
+		if got.Open != h.IsOpen() || got.Count != h.Attempts(n.peek()) || h.Next(n.peek()).After(n.peek()) && !got.NextAttempt.Equal(h.NextAttempt) {
+			t.Errorf("the pass tells %+v and keeps %+v", got, h)
+		}
 		if len(n.touched()) > 0 {
 			tries = append(tries, n.touched()...)
 		}

@@ -100,6 +100,14 @@ type BreakerState struct {
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
 }
 
+func breakerOf(h *state.History, now time.Time) BreakerState {
+	b := BreakerState{Open: h.IsOpen(), Count: h.Attempts(now)}
+	if next := h.Next(now); next.After(now) {
+		b.NextAttempt = next
+	}
+	return b
+}
+
 // AppError is why an app failed.
 type AppError struct {
 	Code    string   `json:"code"`
@@ -125,14 +133,10 @@ func initial(p AppPlan, now time.Time) AppResult {
 		App: p.ID, Container: p.Container, Tier: p.Tier, Owner: owner(p.App), Desired: p.Want,
 		State: p.State, Stage: p.Stage.Text, Action: p.Action, Cause: p.Cause, Drift: p.allDrift(),
 		Image: p.Spec.Image, UpgradeAvailable: p.Upgrade, UpgradeShipped: shippedNewer(p.Manifest), Row: p.Row, Class: p.Class,
-		Breaker: BreakerState{Open: p.History.IsOpen(), Count: p.History.Attempts(now)},
-		Ports:   portWords(p.App), Restarts: p.Service.NRestarts, Local: p.Manifest != nil && p.Manifest.Local,
+		Breaker: breakerOf(&p.History, now), Ports: portWords(p.App), Restarts: p.Service.NRestarts, Local: p.Manifest != nil && p.Manifest.Local,
 	}
 	if r.State == "" {
 		r.State = observedState(p.App)
-	}
-	if next := p.History.Next(now); next.After(now) {
-		r.Breaker.NextAttempt = next
 	}
 	if p.C != nil {
 		r.Health, r.ContainerID, r.Since = p.C.Health, p.C.ID, p.C.StartedAt
