@@ -31,7 +31,8 @@ type Bitcoin struct {
 
 // Ensure loads a wallet, or makes the one of a node that has none. ErrNotReady is for a bitcoind that starts.
 func (b Bitcoin) Ensure(ctx context.Context) (Report, error) {
-	loaded, err := b.loaded(ctx)
+	var loaded []string
+	err := b.read(ctx, "listwallets", &loaded)
 	switch {
 	case hasCode(err, stage.RPCMethodNotFound):
 		return Report{}, nil // no wallet support
@@ -55,8 +56,8 @@ func (b Bitcoin) Ensure(ctx context.Context) (Report, error) {
 	return Report{Warnings: []string{fmt.Sprintf("no bitcoin wallet is loaded: there are several and none is called %s: %s", BitcoinName, quoted(names))}}, nil
 }
 
-// loaded waits for the RPC and lists the wallets in use.
-func (b Bitcoin) loaded(ctx context.Context) (names []string, err error) {
+// read asks what may be asked again, and waits for an RPC that does not answer yet.
+func (b Bitcoin) read(ctx context.Context, method string, answer any) error {
 	patience := b.Patience
 	if patience == 0 {
 		patience = bitcoinPatience
@@ -64,12 +65,12 @@ func (b Bitcoin) loaded(ctx context.Context) (names []string, err error) {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		err = b.Call(limited, "listwallets", nil, &names)
+		err := b.Call(limited, method, nil, answer)
 		if !errors.Is(err, stage.ErrRPCSilent) && !hasCode(err, stage.RPCWarmingUp) {
-			return names, err
+			return err
 		}
 		if wait.For(limited, bitcoinPause) != nil {
-			return nil, notReady("bitcoin", err)
+			return notReady("bitcoin", err)
 		}
 	}
 }
@@ -80,7 +81,7 @@ func (b Bitcoin) onDisk(ctx context.Context) ([]string, error) {
 			Name string `json:"name"`
 		} `json:"wallets"`
 	}
-	if err := b.Call(ctx, "listwalletdir", nil, &dir); err != nil {
+	if err := b.read(ctx, "listwalletdir", &dir); err != nil {
 		return nil, err
 	}
 	var names []string

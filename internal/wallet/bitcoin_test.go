@@ -133,7 +133,8 @@ func TestBitcoinWalletHasNoPassphrase(t *testing.T) {
 }
 
 func TestBitcoinThatDoesNotAnswer(t *testing.T) {
-	for name, b := range map[string]*bitcoind{"warming up": {warmingUp: 1 << 30}, "silent": {fails: map[string]error{"listwallets": stage.ErrRPCSilent}}} {
+	for name, b := range map[string]*bitcoind{"warming up": {warmingUp: 1 << 30}, "silent": {fails: map[string]error{"listwallets": stage.ErrRPCSilent}},
+		"silent later": {fails: map[string]error{"listwalletdir": stage.ErrRPCSilent}}} {
 		t.Run(name, func(t *testing.T) {
 			_, err := wallet.Bitcoin{Call: b.call, Patience: 50 * time.Millisecond}.Ensure(t.Context())
 			if !errors.Is(err, wallet.ErrNotReady) || len(b.calls) > 0 {
