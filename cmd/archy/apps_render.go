@@ -142,6 +142,8 @@ func (noEngine) Images(context.Context) (map[string]podman.Image, error) { retur
 
 func (noEngine) Networks(context.Context) ([]podman.Network, error) { return nil, nil }
 
+func (noEngine) Version(context.Context) (string, error) { return "", nil }
+
 // userManager has another name than its method Units.
 type userManager = reconcile.Units
 

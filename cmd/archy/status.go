@@ -47,7 +47,6 @@ func (e *env) status(cmd *cobra.Command, only []string, exitOnFailure bool) erro
 	if err != nil {
 		return err
 	}
-	result.Podman.Version, _ = c.Engine.Version(cmd.Context())
 	if err := e.printStatus(result, time.Now()); err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (o *verbOptions) pass(cmd *cobra.Command, c *connected) (reconcile.Result, 
 	}
 	if len(options.Only) == 0 {
 		return reconcile.Result{Schema: 1, Version: version, StartedAt: w.Now.UTC(), CheckOnly: o.checkOnly, Apps: []reconcile.AppResult{},
-			Podman: reconcile.PodmanState{Reachable: true, State: "ok"}, Unknown: []string{}, Orphans: []string{}, Warnings: warnings}, nil
+			Podman: reconcile.PodmanState{Reachable: true, Version: w.Podman, State: "ok"}, Unknown: []string{}, Orphans: []string{}, Warnings: warnings}, nil
 	}
 	options.CheckOnly = o.checkOnly
 	pass := c.pass(options)

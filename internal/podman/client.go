@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings"
@@ -31,6 +32,8 @@ type Client struct {
 
 	socket string
 	conn   bindings.Connection
+	// version is what the last good answer said of its service.
+	version atomic.Pointer[string]
 }
 
 // New returns a client for the service behind the socket at path, for example /run/user/1000/podman/podman.sock.
@@ -114,6 +117,9 @@ func (c *Client) open(ctx, limited context.Context, r request) (io.ReadCloser, e
 		return nil, c.explain(ctx, limited, r, err)
 	}
 	if resp.IsSuccess() || resp.StatusCode == http.StatusNotModified {
+		if v := resp.Header.Get("Libpod-API-Version"); v != "" {
+			c.version.Store(&v)
+		}
 		return resp.Body, nil
 	}
 	defer resp.Body.Close()

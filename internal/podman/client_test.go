@@ -165,6 +165,22 @@ func TestBadAnswers(t *testing.T) {
 	}
 }
 
+// test that who has had an answer knows the version: a pass need not ask for it
+func TestVersionComesWithEveryAnswer(t *testing.T) {
+	s := podmantest.New(t)
+	c, ctx := s.Client(), context.Background()
+	if _, err := c.List(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.Inject(podmantest.Fault{Kind: podmantest.Fail, Match: "/version", Text: "asked"})
+	if v, err := c.Version(ctx); v != "5.4.2" || err != nil {
+		t.Errorf("%q, %v", v, err)
+	}
+	if _, err := s.Client().Version(ctx); err == nil {
+		t.Error("a client without any answer must ask")
+	}
+}
+
 func TestCancelledCallSaysSo(t *testing.T) {
 	s := podmantest.New(t)
 	s.Inject(podmantest.Fault{Kind: podmantest.Hang})

@@ -11,8 +11,12 @@ func (c *Client) Ping(ctx context.Context) error {
 	return c.call(ctx, r, nil)
 }
 
-// Version returns the version of the service, for example "5.4.2".
+// Version returns the version of the service, for example "5.4.2". Every answer bears it (its libpod API has podman's own version), so
+// only a client that has had none asks.
 func (c *Client) Version(ctx context.Context) (string, error) {
+	if v := c.version.Load(); v != nil {
+		return *v, nil
+	}
 	var v struct{ Version string }
 	err := c.call(ctx, c.get("podman version", "/version"), &v)
 	return v.Version, err

@@ -137,6 +137,7 @@ func (ob *observation) read(ctx context.Context) error {
 	for _, c := range list {
 		ob.containers[c.Name] = c
 	}
+	ob.w.Podman, _ = ob.Engine.Version(ctx) // the answers have told
 	ob.w.Secrets = map[string]string{}
 	for _, s := range known {
 		ob.w.Secrets[s.Name] = s.Labels[spec.LabelSecretEnvHash]

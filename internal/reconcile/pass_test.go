@@ -461,3 +461,12 @@ func TestASecretThatAllMayRead(t *testing.T) {
 		t.Errorf("the pass after it: exit %d, %q", r.ExitCode, r.Warnings)
 	}
 }
+
+// A result tells which podman was asked, whether there was something to do or not.
+func TestAPassTellsThePodmanItAsked(t *testing.T) {
+	n := newNode(t, five()).firstBootDone()
+	for range 2 {
+		r := n.pass()
+		equal(t, "podman", r.Podman, PodmanState{Reachable: true, Version: "5.4.2", State: "ok"})
+	}
+}

@@ -60,7 +60,10 @@ func (s *Server) routes() http.Handler {
 		method, path, _ := strings.Cut(pattern, " ")
 		mux.HandleFunc(method+" /{version}/libpod"+path, handle)
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Libpod-API-Version", "5.4.2")
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func answer(w http.ResponseWriter, v any) {
