@@ -12,7 +12,7 @@ import (
 )
 
 func healthCmd() *cobra.Command {
-	return &cobra.Command{
+	return lockless(&cobra.Command{
 		Use: "health [APP...]", GroupID: groupDaily, Short: "run the apps' health checks now",
 		Long: `health runs the check of each app now, whatever the last one said: of the apps named, or of
 all that should run. One that fails in its start period is starting.
@@ -23,7 +23,7 @@ stopped or not installed.`,
   archy health lnd && echo the wallet can be used`,
 		ValidArgsFunction: completeApps,
 		RunE:              runHealth,
-	}
+	})
 }
 
 func runHealth(cmd *cobra.Command, names []string) error {

@@ -44,7 +44,7 @@ several apps each line begins with the app's name. With --json each line is an o
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on with what is said from now on")
 	f.StringVarP(&o.lines, "lines", "n", "", "the last `N` lines, or all (default 100; with --since all)")
 	f.StringVar(&o.since, "since", "", "nothing older: `TIME` is 10m, 3d, 2026-01-31, \"2026-01-31 15:04\" or today")
-	return cmd
+	return lockless(cmd)
 }
 
 func (o *logsOptions) run(cmd *cobra.Command, names []string) error {

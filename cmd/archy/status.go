@@ -31,7 +31,7 @@ func statusCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&exitOnFailure, "exit-code", false, "exit 3 if anything is failed")
-	return cmd
+	return lockless(cmd)
 }
 
 // status looks and changes nothing.

@@ -37,6 +37,13 @@ func verbCmd(o *verbOptions, use, short, long, example string) *cobra.Command {
 	return cmd
 }
 
+// lockless lets a verb that only looks take the flag of all the others: a program that gives it to each verb need not know which of
+// them hold a lock.
+func lockless(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().Duration("wait-lock", 0, "as for every verb; of no effect, since looking takes no lock")
+	return cmd
+}
+
 const verbCodes = `Exit codes: 0 done, or there was nothing to do; 1 podman or the user bus cannot be asked;
 2 a request that cannot be meant, nothing was done; 3 an app failed, the others were done;
 5 another run is at work on an app; 6 a person must decide; 130 interrupted.`

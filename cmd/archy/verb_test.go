@@ -48,3 +48,17 @@ func TestWhoSuffersIsSaidBeforeTheStop(t *testing.T) {
 		t.Errorf("the error of the pass is %v", err)
 	}
 }
+
+// TestEveryVerbWaitsForLocks: also those that take none, so that one call fits all.
+func TestEveryVerbWaitsForLocks(t *testing.T) {
+	root := new(cli).rootCmd()
+	for _, verb := range []string{"install", "start", "stop", "restart", "remove", "upgrade", "status", "logs", "health"} {
+		cmd, _, err := root.Find([]string{verb})
+		if err != nil || cmd.Name() != verb {
+			t.Fatalf("%s: %v, %v", verb, cmd, err)
+		}
+		if err := cmd.ParseFlags([]string{"--json", "--wait-lock", "10s"}); err != nil {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+}
