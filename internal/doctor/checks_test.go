@@ -174,6 +174,8 @@ var ailments = []ailment{
 	}, Info, "waited 90 s", "networkctl", false},
 	{"a firewall that is off", "D_FIREWALL", func(f *fake) { f.says["ufw status"] = "Status: inactive\n" }, Warning, "enable ufw", again, false},
 	{"a firewall without the rules of an app", "D_FIREWALL", func(f *fake) { f.install("filebrowser") }, Warning, "archy:filebrowser", again, false},
+	{"a port of an adopted container that nobody reaches", "D_FIREWALL", func(f *fake) { f.adopted("18080:8080", "18080:8080/udp") }, Warning,
+		"publishes port 18080/tcp, and no rule", "archy adopt --migrate lnd", false},
 	{"Tor is off", "D_TOR", func(f *fake) { f.fails["systemctl is-active --quiet tor@default"] = errors.New("exit code 3") }, Warning, "start Tor", again, false},
 	{"a foreign torrc", "D_TOR", func(f *fake) { f.write(firstboot.Torrc, "# mine\n", 0o644) }, Warning, "archy's block", again, false},
 	{"a host name that is not copied", "D_TOR", func(f *fake) { f.remove(f.Layout.Data("tor-hostnames/web")) }, Warning, "tor-hostnames/web", "sudo archy doctor --fix", false},
@@ -327,6 +329,31 @@ func TestRepairs(t *testing.T) {
 				t.Errorf("it does not hold: %+v", again)
 			}
 		})
+	}
+}
+
+// adopted is an lnd that was adopted, whose ports the last pass has told.
+func (f *fake) adopted(ports ...string) {
+	f.must(f.State.WriteLast("reconcile", reconcile.Result{Schema: 1, Version: "test", Apps: []reconcile.AppResult{
+		{App: "lnd", Owner: state.Legacy, Desired: reconcile.WantRunning, Ports: ports}, {App: "web", Owner: state.Quadlet, Desired: reconcile.WantRunning, Ports: []string{"1:1"}}}}))
+}
+
+// TestPortsOfAdoptedContainers: only a port that somebody could reach, and that no rule of anybody's is about, is worth a word.
+func TestPortsOfAdoptedContainers(t *testing.T) {
+	for rule, want := range map[string]int{
+		"": 1, "allow 18080/tcp": 0, "allow in proto tcp from 10.0.0.0/8 to any port 18080": 0, "limit 18080": 0, "allow from 192.168.0.0/16": 0, "allow 18000:18100/tcp": 0,
+		"deny 18080/tcp": 1, "allow 18080/udp": 1, "allow 18081/tcp": 1,
+	} {
+		f := newNode(t)
+		f.adopted("127.0.0.1:18079:8079", "::1:18078:8078", "18080:8080", "8332:8332", "443:443")
+		f.says["ufw show added"] += "ufw " + rule + "\n"
+		if r := f.one("D_FIREWALL", Report); len(r.Findings) != want {
+			t.Errorf("%q: %+v", rule, r.Findings)
+		}
+		f.write("/etc/default/ufw", "IPV6=yes\nDEFAULT_INPUT_POLICY=\"ACCEPT\"\n", 0o644)
+		if r := f.one("D_FIREWALL", Report); len(r.Findings) > 0 {
+			t.Errorf("%q, where everything is let in: %+v", rule, r.Findings)
+		}
 	}
 }
 

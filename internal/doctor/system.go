@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 	"git.tx1138.com/lfg2025/archy/internal/update"
 )
 
@@ -24,7 +27,40 @@ func firewall(ctx context.Context, n *Node) []Finding {
 	if !n.Config.Firewall.Manage {
 		return skip("firewall.manage is false")
 	}
-	return reportOnly(part(ctx, n, firstboot.PartFirewall, Warning, ""))
+	return append(reportOnly(part(ctx, n, firstboot.PartFirewall, Warning, "")), closedPorts(ctx, n)...)
+}
+
+// closedPorts, incident 21: an adopted container keeps its ports, and the rules are those of the manifest. Root cannot ask podman: the last pass has told.
+func closedPorts(ctx context.Context, n *Node) (list []Finding) {
+	var last reconcile.Result
+	if found, err := n.State.ReadLast("reconcile", &last); err != nil || !found {
+		return nil
+	}
+	closed, err := n.Host.Closed(ctx)
+	if err != nil {
+		return nil // the rules of the manifests have told
+	}
+	for _, a := range last.Apps {
+		if a.Owner != state.Legacy || a.Desired != reconcile.WantRunning {
+			continue
+		}
+		for _, text := range a.Ports {
+			if ip, port, protocol := published(text); port > 0 && !firstboot.Loopback(ip) && closed(port, protocol) {
+				list = append(list, warning(a.App, "its container, which was adopted, publishes port %d/%s, and no rule of ufw lets anybody in", port, protocol).
+					by("archy adopt --migrate %s, which keeps the port and opens it; or: sudo ufw allow %d/%s", a.App, port, protocol))
+			}
+		}
+	}
+	return list
+}
+
+// published reads a port of a result: 18080:8080, or 127.0.0.1:53:53/udp.
+func published(text string) (ip string, port int, protocol string) {
+	text, protocol, _ = strings.Cut(text, "/")
+	host := text[:max(strings.LastIndex(text, ":"), 0)]
+	at := strings.LastIndex(host, ":")
+	port, _ = strconv.Atoi(host[at+1:])
+	return host[:max(at, 0)], port, orElse(protocol, "tcp")
 }
 
 // tor mends at the level safe: a name that Tor has made since first boot is copied to where everybody may read it.

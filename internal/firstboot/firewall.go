@@ -49,6 +49,29 @@ func (h *Host) planFirewall(ctx context.Context, p *Plan) error {
 	return nil
 }
 
+// Closed tells of a published port that ufw lets nobody reach, and that no rule which archy wants would open. A firewall that is off or lets in what
+// no rule names closes nothing, and ports of the node's own apps are closed on purpose.
+func (h *Host) Closed(ctx context.Context) (closed func(port int, protocol string) bool, err error) {
+	status, err := h.run(ctx, "ufw", "status")
+	if err != nil {
+		return nil, err
+	}
+	text, _ := os.ReadFile(h.Layout.Host("/etc/default/ufw"))
+	if !strings.Contains(status, ufwActive) || strings.Contains(string(text), `DEFAULT_INPUT_POLICY="ACCEPT"`) {
+		return func(int, string) bool { return false }, nil
+	}
+	rules, err := h.readRules(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range h.wantedRules() {
+		rules = append(rules, found{Rule: w, action: "allow"})
+	}
+	return func(port int, protocol string) bool {
+		return !closedPorts[port] && !slices.ContainsFunc(rules, func(f found) bool { return f.opens(port, protocol) })
+	}, nil
+}
+
 // firewallOn tells that ufw is to run at each boot.
 func (h *Host) firewallOn() bool {
 	text, _ := os.ReadFile(h.Layout.Host("/etc/ufw/ufw.conf"))

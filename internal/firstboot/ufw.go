@@ -39,7 +39,7 @@ func AppRules(app *manifest.App, record state.Record) (rules []Rule) {
 	add := func(port int, protocol, bind, auth string) {
 		r := Rule{Proto: protocol, Port: port, Comment: commentPrefix + app.ID}
 		switch {
-		case closedPorts[port] || loopback(bind):
+		case closedPorts[port] || Loopback(bind):
 		case auth == "open":
 			rules = append(rules, r)
 		default:
@@ -58,7 +58,8 @@ func AppRules(app *manifest.App, record state.Record) (rules []Rule) {
 	return rules
 }
 
-func loopback(bind string) bool { return strings.HasPrefix(bind, "127.") || bind == "::1" }
+// Loopback tells that only the node itself reaches what is bound to an address.
+func Loopback(bind string) bool { return strings.HasPrefix(bind, "127.") || bind == "::1" }
 
 // found is a rule that ufw has: with other actions than allow, and with conditions that archy does not use, too.
 type found struct {
@@ -139,6 +140,11 @@ func (f *found) short(word string) bool {
 // lets tells whether a rule lets everybody reach a TCP port.
 func (f found) lets(port int) bool {
 	return (f.action == "allow" || f.action == "limit") && !f.other && f.From == "" && f.Port == port && f.Proto != "udp"
+}
+
+// opens tells whether a rule lets anybody at all reach a port. One without a port that archy can read, a range or an application's, may be meant for it.
+func (f found) opens(port int, protocol string) bool {
+	return (f.action == "allow" || f.action == "limit") && (f.Port == port || f.Port == 0) && (f.Proto == protocol || f.Proto == "")
 }
 
 // sshPorts are the ports that the SSH server listens on, its socket unit's included.

@@ -334,8 +334,15 @@ func anyAddress(ip string) string {
 	return ip
 }
 
-// portWords are the ports of an app for a table; an app on the host's network listens on those of its manifest.
+// portWords are the ports of an app for a table: an adopted container has its own; an app on the host's network listens on those of its manifest.
 func portWords(a *App) []string {
+	if a.Legacy() && len(a.C.Ports) > 0 {
+		var out []string
+		for _, p := range a.C.Ports {
+			out = append(out, portText(p.HostIP, p.HostPort, p.ContainerPort, p.Protocol))
+		}
+		return out
+	}
 	if a.Spec.Network != "host" || a.Manifest == nil {
 		return wantedPorts(a.Spec)
 	}

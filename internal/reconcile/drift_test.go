@@ -138,6 +138,15 @@ func TestLabelIn(t *testing.T) {
 	}
 }
 
+// An adopted container is shown with the ports that it has.
+func TestPortsOfAnAdoptedContainer(t *testing.T) {
+	n := newNode(t, map[string]string{"solo": manifestOf("solo", 3)}).firstBootDone()
+	n.script("solo", "docker.io/example/solo:v1.0", func(c *podman.Inspect) {
+		c.Ports = []podman.Port{{HostIP: "0.0.0.0", HostPort: 18080, ContainerPort: 80, Protocol: "tcp"}, {HostIP: "127.0.0.1", HostPort: 53, ContainerPort: 53, Protocol: "udp"}}
+	})
+	equal(t, "ports", n.result(n.pass(), "solo").Ports, []string{"18080:80", "127.0.0.1:53:53/udp"})
+}
+
 // TestExitCodeText: exit 0 is no crash, and a signal is named.
 func TestExitCodeText(t *testing.T) {
 	for _, c := range []struct {
