@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
@@ -124,15 +123,5 @@ func legacyCgroups(ctx context.Context, n *Node) []Finding {
 
 // serviceOf is the system's service in whose control group a process lives, "" for one of the user's own.
 func (n *Node) serviceOf(pid int) string {
-	group := n.text("/proc/" + itoa(pid) + "/cgroup")
-	_, path, _ := strings.Cut(group, "::")
-	if strings.Contains(path, "/user.slice/") || strings.HasPrefix(path, "/user.slice") {
-		return ""
-	}
-	for _, part := range strings.Split(path, "/") {
-		if strings.HasSuffix(part, ".service") {
-			return part
-		}
-	}
-	return ""
+	return reconcile.ServiceOf(n.text("/proc/" + itoa(pid) + "/cgroup"))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -28,13 +29,35 @@ func (ob *observation) inspectLegacy(ctx context.Context, a *App) {
 
 // compareLegacy lists how an adopted container differs from the wanted one, field by field, and whether a move to a unit
 // is safe.
-func (ob *observation) compareLegacy(a *App) {
+func (ob *observation) compareLegacy(ctx context.Context, a *App) {
 	if a.Inspect == nil {
 		a.MigrationFault = &Fault{Code: "inspect", Text: "podman does not say how the container was made", Hint: "run: podman inspect " + a.C.Name}
 		return
 	}
 	a.Drift = compare(a.Spec, *a.Inspect)
+	if id, err := ob.Engine.ImageID(ctx, a.Inspect.Image); err == nil && a.Inspect.ImageID != "" && id != a.Inspect.ImageID {
+		a.Drift = append(a.Drift, Drift{Dimension: "local image newer"})
+	}
+	cgroup, _ := os.ReadFile(ob.Layout.Host("/proc/" + strconv.Itoa(a.C.Pid) + "/cgroup"))
+	if service := ServiceOf(string(cgroup)); service != "" && a.Running() {
+		a.Drift = append(a.Drift, Drift{"in a service cgroup", service, "user.slice"})
+	}
 	a.MigrationFault = ob.migrationFault(a)
+}
+
+// ServiceOf is the system's service in whose control group a process lives, "" for one of the user's own: a container there dies with that
+// service (incident 1). The text is that of the process's proc_pid_cgroup(5).
+func ServiceOf(cgroup string) string {
+	_, path, _ := strings.Cut(strings.TrimSpace(cgroup), "::")
+	if strings.HasPrefix(path, "/user.slice") || strings.Contains(path, "/user.slice/") {
+		return ""
+	}
+	for _, part := range strings.Split(path, "/") {
+		if strings.HasSuffix(part, ".service") {
+			return part
+		}
+	}
+	return ""
 }
 
 // pins are what a migration keeps of the old container: published ports that the manifest lacks, where its data lie, and
@@ -194,6 +217,16 @@ func compare(c spec.Container, in podman.Inspect) []Drift {
 	d.user(c, in)
 	d.set("caps", c.CapAdd, haveCaps(in))
 	d.flag("read-only", in.ReadOnly, c.ReadOnly)
+	d.set("tmpfs", wantedTmpfs(c), haveTmpfs(c, in))
+	if c.Hostname != "" { // of these three podman has defaults of its own
+		d.text("hostname", in.Hostname, c.Hostname)
+	}
+	if c.ShmSize > 0 {
+		d.number("shm", in.ShmSize, c.ShmSize)
+	}
+	if c.PidsLimit > 0 {
+		d.number("pids", in.PidsLimit, c.PidsLimit)
+	}
 	d.set("networks", wantedNetworks(c), haveNetworks(in))
 	d.set("add-host", hostNames(c.AddHosts), hostNames(in.ExtraHosts))
 	d.command(c, in)
@@ -374,6 +407,21 @@ func haveMounts(in podman.Inspect) []string {
 		}
 	}
 	return out
+}
+
+func wantedTmpfs(c spec.Container) []string {
+	var out []string
+	for _, t := range c.Tmpfs {
+		out = append(out, t.Target)
+	}
+	return out
+}
+
+// haveTmpfs leaves out those that podman makes for a read-only container, and that nobody asked for.
+func haveTmpfs(c spec.Container, in podman.Inspect) []string {
+	return slices.DeleteFunc(sortedKeys(in.Tmpfs), func(target string) bool {
+		return in.ReadOnly && slices.Contains([]string{"/run", "/tmp", "/var/tmp"}, target) && !slices.Contains(wantedTmpfs(c), target)
+	})
 }
 
 func haveCPUs(in podman.Inspect) float64 {

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ func wantedLnd() spec.Container {
 		Mounts: []spec.Mount{{Type: "bind", Source: "/var/lib/archipelago/lnd", Target: "/root/.lnd"}},
 		Env:    map[string]string{"NETWORK": "mainnet"}, Secrets: []spec.SecretEnv{{Key: "RPC", Value: v}},
 		User: "0:0", CapAdd: []string{"DAC_OVERRIDE", "CHOWN"}, ReadOnly: true, Memory: 1 << 30, CPUs: 1.5,
+		Tmpfs: []spec.Tmpfs{{Target: "/scratch"}, {Target: "/tmp"}}, Hostname: "lnd", ShmSize: 256 << 20, PidsLimit: 512,
 		AddHosts: []string{"host.archipelago:host-gateway"}, Health: &spec.Health{Cmd: "lncli state"}, StopGrace: 330}
 }
 
@@ -28,6 +30,7 @@ func madeLnd() podman.Inspect {
 		Ports:  []podman.Port{{HostPort: 9735, ContainerPort: 9735, Protocol: "tcp"}, {HostIP: "0.0.0.0", HostPort: 8080, ContainerPort: 8080, Protocol: "tcp"}},
 		Mounts: []podman.Mount{{Type: "bind", Source: "/var/lib/archipelago/lnd", Target: "/root/.lnd"}},
 		Env:    podman.Env{"PATH=/bin", "RPC=" + marker, "NETWORK=mainnet"}, EffectiveCaps: []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE"},
+		Tmpfs: map[string]string{"/scratch": "rw", "/tmp": "rw"}, Hostname: "lnd", ShmSize: 256 << 20, PidsLimit: 512,
 		ReadOnly: true, Memory: 1 << 30, NanoCPUs: 1500000000, ExtraHosts: []string{"host.archipelago:192.0.2.1"},
 		Healthcheck: &podman.Healthcheck{Test: []string{"CMD-SHELL", "lncli state"}}, StopTimeout: 330 * time.Second, RestartPolicy: "no"}
 }
@@ -61,6 +64,12 @@ func TestCompareFindsEveryDimension(t *testing.T) {
 		{"user without a group", func(i *podman.Inspect) { i.User = "0" }, ""},
 		{"capabilities", func(i *podman.Inspect) { i.EffectiveCaps = []string{"CAP_CHOWN", "CAP_NET_RAW"} }, "caps (+NET_RAW -DAC_OVERRIDE)"},
 		{"read-only", func(i *podman.Inspect) { i.ReadOnly = false }, "read-only (false -> true)"},
+		{"tmpfs", func(i *podman.Inspect) { i.Tmpfs = map[string]string{"/cache": "rw"} }, "tmpfs (+/cache -/scratch -/tmp)"},
+		{"tmpfs of a read-only container", func(i *podman.Inspect) { i.Tmpfs["/run"], i.Tmpfs["/var/tmp"] = "rw", "rw" }, ""},
+		{"tmpfs of one that is not", func(i *podman.Inspect) { i.ReadOnly, i.Tmpfs["/run"] = false, "rw" }, "read-only (false -> true), tmpfs (+/run)"},
+		{"hostname", func(i *podman.Inspect) { i.Hostname = "0123456789ab" }, "hostname (0123456789ab -> lnd)"},
+		{"shm", func(i *podman.Inspect) { i.ShmSize = 65536000 }, "shm (65536000 -> 268435456)"},
+		{"pids", func(i *podman.Inspect) { i.PidsLimit = 2048 }, "pids (2048 -> 512)"},
 		{"network", func(i *podman.Inspect) { i.Networks = map[string]podman.Endpoint{"podman": {}} }, "networks (+podman -archy-net)"},
 		{"network of the host", func(i *podman.Inspect) { i.NetworkMode, i.Networks = "host", nil }, "networks (+host -archy-net)"},
 		{"add-host", func(i *podman.Inspect) { i.ExtraHosts = nil }, "add-host (-host.archipelago)"},
@@ -136,6 +145,32 @@ func TestLabelIn(t *testing.T) {
 	if got := labelIn(a.UnitText, spec.LabelSpecHash); got != a.Hash {
 		t.Errorf("label of a rendered unit: %q, want %q", got, a.Hash)
 	}
+}
+
+// An adopted container whose image was pulled anew since, and one that dies with a service of the system (incident 1), are told of.
+func TestDriftBesideTheSettings(t *testing.T) {
+	n := newNode(t, map[string]string{"solo": manifestOf("solo", 3)}).firstBootDone()
+	c := n.script("solo", "docker.io/example/solo:v1.0")
+	n.pass()
+	words := func() string { return n.result(n.pass(), "solo").DriftWords() }
+	if got := words(); strings.Contains(got, "newer") || strings.Contains(got, "cgroup") {
+		t.Errorf("drift %q", got)
+	}
+	n.images[c.Image] = podman.Image{ID: "another", Names: []string{c.Image}}
+	cgroup := n.layout.Host(fmt.Sprintf("/proc/%d/cgroup", c.State.Pid))
+	if err := os.WriteFile(cgroup, []byte("0::/system.slice/archipelago.service\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := words(); !strings.HasSuffix(got, "local image newer, in a service cgroup (archipelago.service -> user.slice)") {
+		t.Errorf("drift %q", got)
+	}
+	if err := os.WriteFile(cgroup, []byte("0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := words(); strings.Contains(got, "cgroup") {
+		t.Errorf("drift %q", got)
+	}
+	equal(t, "touched", n.touched(), nil)
 }
 
 // An adopted container is shown with the ports that it has.

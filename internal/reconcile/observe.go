@@ -425,7 +425,7 @@ func (ob *observation) resolve(ctx context.Context, a *App) {
 	ob.upgrade(a)
 	ob.resolveSpec(ctx, a)
 	if a.Legacy() {
-		ob.compareLegacy(a)
+		ob.compareLegacy(ctx, a)
 	}
 	if a.Record != nil && a.Record.FailedHash != "" || a.Record != nil && a.Record.Op != nil {
 		a.Prev, _, _ = ob.State.PrevUnit(a.Container)
