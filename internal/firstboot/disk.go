@@ -207,7 +207,11 @@ func tempName(base string) string { return "." + base + ".archy-new" }
 
 // leftover plans to remove what a run that was killed while it put the former text back has left beside a file that is right.
 func (h *Host) leftover(p *Plan, file string) error {
-	temp := filepath.Join(filepath.Dir(file), tempName(filepath.Base(file)))
+	return h.remove(p, filepath.Join(filepath.Dir(file), tempName(filepath.Base(file))))
+}
+
+// remove plans that a file of an interrupted run goes.
+func (h *Host) remove(p *Plan, temp string) error {
 	if _, found, err := h.stat(temp); err != nil || !found {
 		return err
 	}

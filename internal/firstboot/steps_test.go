@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
@@ -474,6 +475,7 @@ func TestWireGuard(t *testing.T) {
 	if slices.ContainsFunc(f.calls, func(argv []string) bool { return strings.Contains(strings.Join(argv, " "), key) }) {
 		t.Error("the key is on a command line")
 	}
+	f.tunnelIsToldFirst(key)
 	// A kernel without such interfaces is a warning, not the end.
 	f = newHost(t)
 	f.Config.WireGuard.Enabled = true
@@ -481,5 +483,35 @@ func TestWireGuard(t *testing.T) {
 	p, _ := f.boot()
 	if p.Result != ResultOK || !strings.Contains(strings.Join(p.Warnings, "\n"), "wireguard: unknown device type") {
 		t.Errorf("%+v", p)
+	}
+}
+
+// tunnelIsToldFirst: a run is killed before the interface has its configuration, or wg refuses that, and the next run does not take it for done.
+func (f *fakeHost) tunnelIsToldFirst(key string) {
+	before := f.read(WireGuardConf)
+	f.write("/etc/wireguard/wg-archy.peers.d/40-d.conf", "[Peer]\nPublicKey = D\n", 0o600)
+	f.fail["wg syncconf"] = &command.ExitError{Argv: []string{"wg", "syncconf"}, Code: 1, Stderr: "Key is not the correct length or format: `" + key + "'"}
+	for range 2 {
+		if err := f.apply(f.wireguard); err == nil || !strings.Contains(err.Error(), "Key is not the correct length") || strings.Contains(err.Error(), key) {
+			f.t.Errorf("the interface refuses: %v", err)
+		}
+		if f.read(WireGuardConf) != before {
+			f.t.Error("the configuration was written, and the interface does not have it")
+		}
+	}
+	delete(f.fail, "wg syncconf")
+	f.write(wireGuardNew, "of a killed run", 0o600)
+	f.calls, f.enabled[wireGuardUnit] = nil, false
+	if err := f.apply(f.wireguard); err != nil || !f.called("wg syncconf wg-archy") || !f.called("systemctl enable") || !strings.Contains(f.read(WireGuardConf), "= D") {
+		f.t.Errorf("after a killed run: %v, %q", err, f.calls)
+	}
+	// The owner takes the change back after a run was killed.
+	f.write(wireGuardNew, "of a killed run", 0o600)
+	f.calls = nil
+	if err := f.apply(f.wireguard); err != nil || len(f.calls) > 0 {
+		f.t.Errorf("nothing to do: %v, %q", err, f.calls)
+	}
+	if _, err := os.Lstat(f.at(wireGuardNew)); !errors.Is(err, os.ErrNotExist) {
+		f.t.Errorf("%s: %v", wireGuardNew, err)
 	}
 }

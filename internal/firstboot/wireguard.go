@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,7 +20,12 @@ const (
 	wireGuardPeers = "/etc/wireguard/wg-archy.peers.d"
 	wireGuardName  = "wg-archy"
 	wireGuardUnit  = "wg-quick@wg-archy.service"
+	// wireGuardNew is what the interface is given before it takes the place of WireGuardConf.
+	wireGuardNew = "/etc/wireguard/wg-archy.new.conf"
 )
+
+// quoted is what wg repeats of a line that it cannot read: it may be a key.
+var quoted = regexp.MustCompile("`[^']*'")
 
 // wireguard keeps the key, the configuration and the interface of the tunnel. It is asked only where it is enabled.
 func (h *Host) wireguard(ctx context.Context, p *Plan) error {
@@ -45,27 +51,33 @@ func (h *Host) wireguard(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	changed, err := h.fileChange(p, conf)
+	return h.tunnel(ctx, p, conf)
+}
+
+// tunnel plans that the interface is up, and has a changed configuration without losing its sessions. The file changes after the interface: as
+// long as it differs, there is something to do, also after a run that was killed in between.
+func (h *Host) tunnel(ctx context.Context, p *Plan, conf File) error {
+	same, err := h.same(conf)
 	if err != nil {
 		return err
 	}
-	h.tunnel(ctx, p, changed)
-	return nil
-}
-
-// tunnel plans that the interface is up, and has a changed configuration without losing its sessions.
-func (h *Host) tunnel(ctx context.Context, p *Plan, changed bool) {
 	_, notActive := h.run(ctx, "systemctl", "is-active", "--quiet", wireGuardUnit)
 	_, notEnabled := h.run(ctx, "systemctl", "is-enabled", "--quiet", wireGuardUnit)
 	switch {
-	case notActive != nil || notEnabled != nil:
+	case same:
+		err = h.remove(p, wireGuardNew)
+	case notActive != nil:
+		_, err = h.fileChange(p, conf)
+	default:
+		p.add(func(ctx context.Context) error { return h.syncTunnel(ctx, conf) }, "give %s its new configuration and write %s", wireGuardName, conf.Path)
+	}
+	if notActive != nil || notEnabled != nil {
 		p.add(func(ctx context.Context) error {
 			_, err := h.run(ctx, "systemctl", "enable", "--now", wireGuardUnit)
 			return err
 		}, "start %s", wireGuardUnit)
-	case changed:
-		p.add(h.syncTunnel, "give %s its new configuration", wireGuardName)
 	}
+	return err
 }
 
 func (h *Host) makeKey(ctx context.Context) error {
@@ -102,12 +114,26 @@ func (h *Host) wireGuardConf(key string) (File, error) {
 	return File{WireGuardConf, 0o600, h.System, []byte(text)}, nil
 }
 
-// syncTunnel passes the configuration on through a pipe: it holds the key.
-func (h *Host) syncTunnel(ctx context.Context) error {
-	stripped, err := h.run(ctx, "wg-quick", "strip", wireGuardName)
+// syncTunnel gives the interface a configuration, and writes it when it was taken. It goes through a pipe: it holds the key.
+func (h *Host) syncTunnel(ctx context.Context, conf File) error {
+	try := conf
+	try.Path = wireGuardNew
+	if err := h.writeFile(try); err != nil {
+		return err
+	}
+	defer os.Remove(h.Layout.Host(try.Path))
+	stripped, err := h.run(ctx, "wg-quick", "strip", h.Layout.Host(try.Path))
 	if err != nil {
 		return err
 	}
 	_, err = h.Runner.Run(ctx, command.Cmd{Argv: []string{"wg", "syncconf", wireGuardName, "/dev/stdin"}, Stdin: strings.NewReader(stripped), Limit: limit})
-	return err
+	var exit *command.ExitError
+	if errors.As(err, &exit) {
+		return fmt.Errorf("the tunnel keeps its old configuration: %w",
+			&command.ExitError{Argv: exit.Argv, Code: exit.Code, Stderr: quoted.ReplaceAllString(exit.Stderr, "a line that is not shown")})
+	}
+	if err != nil {
+		return err
+	}
+	return h.writeFile(conf)
 }
