@@ -112,18 +112,39 @@ func right(st unix.Stat_t, mode fs.FileMode, o Owner) bool {
 	return st.Mode&0o7777 == uint32(mode) && int(st.Uid) == o.UID && int(st.Gid) == o.GID
 }
 
-// makeDir makes one directory or corrects its mode and owner, of that inode alone.
+// makeDir makes one directory or corrects its mode and owner, of that inode alone. A new one has them before it has its name: one that is there
+// may be its owner's choice, so a later run could not tell that a killed one had left it half made.
 func (h *Host) makeDir(d Dir) error {
 	dir, base, err := h.parent(d.Path)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	err = failpoint.Write("mkdir "+d.Path, func() error { return unix.Mkdirat(int(dir.Fd()), base, uint32(d.Mode)) })
-	if err != nil && !errors.Is(err, unix.EEXIST) {
+	_, found, err := h.stat(d.Path)
+	switch {
+	case err != nil:
+		return err
+	case found:
+		return errors.Join(h.ownDir(d.Path, d), dir.Sync())
+	}
+	temp := tempName(base)
+	if err := unix.Mkdirat(int(dir.Fd()), temp, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("%s: %w", d.Path, err)
 	}
-	f, err := h.open(d.Path, unix.O_RDONLY)
+	if err := h.ownDir(filepath.Join(filepath.Dir(d.Path), temp), d); err != nil {
+		return err
+	}
+	err = failpoint.Write("mkdir "+d.Path, func() error { return unix.Renameat(int(dir.Fd()), temp, int(dir.Fd()), base) })
+	if err != nil {
+		_ = unix.Unlinkat(int(dir.Fd()), temp, unix.AT_REMOVEDIR)
+		return fmt.Errorf("%s: %w", d.Path, err)
+	}
+	return dir.Sync()
+}
+
+// ownDir gives a directory the mode and the owner of d.
+func (h *Host) ownDir(name string, d Dir) error {
+	f, err := h.open(name, unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -133,12 +154,12 @@ func (h *Host) makeDir(d Dir) error {
 		return err
 	}
 	if !info.IsDir() {
-		return &errKind{d.Path, "a file", "a directory"}
+		return &errKind{name, "a file", "a directory"}
 	}
 	if err := own(f, d.Mode, d.Owner); err != nil {
-		return fmt.Errorf("%s: %w", d.Path, err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	return dir.Sync()
+	return nil
 }
 
 // own sets owner and mode; the mode comes last, because a change of owner takes bits away.

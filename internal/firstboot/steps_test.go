@@ -168,6 +168,25 @@ func TestModesAreCorrectedAndNothingBelow(t *testing.T) {
 	}
 }
 
+// TestNoDirectoryIsHalfMade: a directory has its mode before its name, whatever a killed run has left, and one that is there stays as it is.
+func TestNoDirectoryIsHalfMade(t *testing.T) {
+	f := newHost(t)
+	f.must(os.MkdirAll(f.at("/var/lib/archipelago"), 0o755))
+	f.must(os.Mkdir(f.at("/var/lib/archipelago/.nostr-relay.archy-new"), 0o700))
+	f.must(f.apply(f.nostr))
+	if info, err := os.Stat(f.at("/var/lib/archipelago/nostr-relay")); err != nil || info.Mode().Perm() != 0o750 {
+		t.Errorf("%v %v", info, err)
+	}
+	if _, err := os.Lstat(f.at("/var/lib/archipelago/.nostr-relay.archy-new")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what the killed run left is still there: %v", err)
+	}
+	f.must(os.Chmod(f.at("/var/lib/archipelago/nostr-relay"), 0o700))
+	f.must(f.apply(f.nostr))
+	if info, err := os.Stat(f.at("/var/lib/archipelago/nostr-relay")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v %v", info, err)
+	}
+}
+
 func TestSubordinateIDs(t *testing.T) {
 	tests := map[string]struct{ have, want string }{
 		"none":              {"", "archipelago:100000:65536\n"},
