@@ -21,6 +21,7 @@ does not start, its unit is taken away again; data and secrets stay.`,
 		`  archy install grafana
   archy install --no-start btcpay-server`)
 	cmd.Flags().BoolVar(&o.NoStart, "no-start", false, "make everything ready and start nothing")
+	cmd.Flags().StringArrayVar(&o.DropMounts, "drop-mount", nil, "give up what a container that is gone mounted at this `TARGET` (repeatable)")
 	return cmd
 }
 

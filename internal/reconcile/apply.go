@@ -538,7 +538,7 @@ func (r *run) finish(ctx context.Context) []AppResult {
 	for _, id := range r.order {
 		c := r.apps[id]
 		r.settle(c, final)
-		if err := r.keepHistory(c); err != nil && c.result.Error == nil {
+		if err := r.keepHistory(ctx, c); err != nil && c.result.Error == nil {
 			c.result.Class, c.result.Error = ClassFailed, &AppError{Code: "state", Message: err.Error()}
 		}
 		if e := c.result.Error; e != nil && e.Code == breakerIsOpen && len(e.LogTail) == 0 {
@@ -601,7 +601,7 @@ func (r *run) settle(c *change, final map[string]podman.Container) {
 }
 
 // keepHistory counts what the breaker counts. An app in its desired state with nothing to remember costs no write.
-func (r *run) keepHistory(c *change) error {
+func (r *run) keepHistory(ctx context.Context, c *change) error {
 	if c.busy {
 		return nil // the other command has counted, and may have written the record
 	}
@@ -653,7 +653,7 @@ func (r *run) keepHistory(c *change) error {
 	r.noteLack(c)
 	r.reportBreaker(c, now)
 	c.result.Breaker = breakerOf(h, now) // what this pass has counted is in it
-	return errors.Join(r.Records.WriteHistory(*h), r.refreshPeers(c))
+	return errors.Join(r.Records.WriteHistory(*h), r.refreshPeers(c), r.refreshAdopted(ctx, c))
 }
 
 // noteLack remembers that the app lacks something, until it is started or has run for ten minutes with it: when it is back the

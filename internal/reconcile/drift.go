@@ -34,7 +34,11 @@ func (ob *observation) compareLegacy(ctx context.Context, a *App) {
 		a.MigrationFault = &Fault{Code: "inspect", Text: "podman does not say how the container was made", Hint: "run: podman inspect " + a.C.Name}
 		return
 	}
-	a.Drift = compare(a.Spec, *a.Inspect)
+	wanted := a.Spec
+	if !ob.moves(a) { // what a move would keep is a difference all the same
+		wanted.Env, wanted.Mounts, wanted.Ports = a.plain.Env, a.plain.Mounts, a.plain.Ports
+	}
+	a.Drift = compare(wanted, *a.Inspect)
 	if id, err := ob.Engine.ImageID(ctx, a.Inspect.Image); err == nil && a.Inspect.ImageID != "" && id != a.Inspect.ImageID {
 		a.Drift = append(a.Drift, Drift{Dimension: "local image newer"})
 	}
@@ -77,8 +81,43 @@ func (ob *observation) pins(a *App, in podman.Inspect) state.Pinned {
 			p.ExtraPorts = append(p.ExtraPorts, state.PinnedPort{HostIP: anyAddress(q.HostIP), Host: q.HostPort, Container: q.ContainerPort, Protocol: q.Protocol})
 		}
 	}
-	p.Volumes = PinnedVolumes(a.Manifest, in)
+	p.Volumes, p.Held = PinnedVolumes(a.Manifest, in), heldMounts(a.Manifest, in)
 	return p
+}
+
+// heldMounts are the mounts of a container that no source of the manifest's can be pinned to and that it may have written to.
+func heldMounts(app *manifest.App, in podman.Inspect) []state.HeldMount {
+	var list []state.HeldMount
+	for _, m := range in.Mounts {
+		pinned := slices.ContainsFunc(app.Volumes, func(v manifest.Volume) bool {
+			return v.Type == manifest.Bind && path.Clean(v.Target) == path.Clean(m.Target)
+		})
+		switch {
+		case m.Type == "volume":
+			list = append(list, state.HeldMount{Volume: m.Name, Source: m.Source, Target: m.Target})
+		case m.Type == "bind" && m.RW && !pinned:
+			list = append(list, state.HeldMount{Source: m.Source, Target: m.Target})
+		}
+	}
+	return list
+}
+
+// leftBehind is why a start would not find the data that the app had in a container which is gone: they are where no unit of it mounts
+// anything. Records of older versions do not say where data were.
+func (ob *observation) leftBehind(a *App) *Fault {
+	if a.C != nil || a.Record == nil {
+		return nil
+	}
+	for _, h := range a.Record.Pinned.Held {
+		m := podman.Mount{Type: "bind", Source: h.Source, Target: h.Target}
+		if h.Volume != "" {
+			m.Type, m.Name = "volume", h.Volume
+		}
+		if f := a.mountFault(m); f != nil && !slices.Contains(ob.Options.DropMounts, h.Target) {
+			return f
+		}
+	}
+	return nil
 }
 
 // PinnedVolumes are the targets of the app for which a container has another source than the manifest.
@@ -169,9 +208,19 @@ func (a *App) mountFault(m podman.Mount) *Fault {
 	case m.Type != "bind":
 		return nil
 	}
-	f := Fault{Code: "mount", Text: fmt.Sprintf("the container mounts %s at %s and the manifest does not", has, m.Target)}
+	mounts, copying := "the container mounts", fmt.Sprintf("archy stop %[1]s; podman unshare cp -a %[2]s/. %[3]s/; podman rename %[4]s %[4]s-old; archy start %[1]s",
+		a.ID, m.Source, wanted.Source, a.liveName())
+	drop := "archy adopt --migrate " + a.ID + " --drop-mount " + m.Target
+	if a.C == nil {
+		mounts = "the container, which is gone, mounted"
+		if a.Record != nil && !a.Record.Installed {
+			drop = "archy install " + a.ID + " --drop-mount " + m.Target
+		}
+		copying = fmt.Sprintf("podman unshare cp -a %s/. %s/; %s", m.Source, wanted.Source, drop)
+	}
+	f := Fault{Code: "mount", Text: fmt.Sprintf("%s %s at %s and the manifest does not", mounts, has, m.Target)}
 	if wanted.Source != "" {
-		f.Text = fmt.Sprintf("the container mounts %s at %s and the manifest %s: the app would not find its data", has, m.Target, wanted.Source)
+		f.Text = fmt.Sprintf("%s %s at %s and the manifest %s: the app would not find its data", mounts, has, m.Target, wanted.Source)
 	}
 	var ways []string
 	switch {
@@ -181,10 +230,9 @@ func (a *App) mountFault(m podman.Mount) *Fault {
 		ways = append(ways, "add it to a local manifest")
 	}
 	if wanted.Type == "bind" {
-		ways = append(ways, fmt.Sprintf("copy it with the app stopped: archy stop %[1]s; podman unshare cp -a %[2]s/. %[3]s/; podman rename %[4]s %[4]s-old; archy start %[1]s",
-			a.ID, m.Source, wanted.Source, a.liveName()))
+		ways = append(ways, "copy it with the app stopped: "+copying)
 	}
-	f.Hint = strings.Join(append(ways, "give it up: archy adopt --migrate "+a.ID+" --drop-mount "+m.Target), ", or ")
+	f.Hint = strings.Join(append(ways, "give it up: "+drop), ", or ")
 	return &f
 }
 

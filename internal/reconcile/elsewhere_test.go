@@ -2,12 +2,14 @@ package reconcile
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // binds gives a script's container a directory of the host.
@@ -119,5 +121,129 @@ func TestGuardsLookElsewhere(t *testing.T) {
 	n.lose("db-password")
 	if got := n.result(n.pass(), "immich-postgres"); got.Action != NeedsHuman || got.Row != "27" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// An adopted container that vanishes, also after a migration that was undone, leaves its data and ports to its unit. Before it does, they
+// are told as differences.
+func TestVanishedDataStayWhereTheyLie(t *testing.T) {
+	for _, undone := range []bool{false, true} {
+		n := newNode(t, map[string]string{"pgdb": five()["pgdb"]}).firstBootDone()
+		n.script("pgdb", "docker.io/example/pgdb:v1.0", binds("/var/lib/archipelago/old-db", "/data"), func(i *podman.Inspect) {
+			i.Ports = []podman.Port{{HostPort: 18080, ContainerPort: 8080, Protocol: "tcp"}}
+			i.Env = podman.Env{"DB=" + marker}
+		})
+		n.pass()
+		if undone {
+			n.fault = fault{kind: "fail", match: "start pgdb.service"}
+			if got := n.result(n.pass(migrateAll), "pgdb"); got.Action != RolledBack {
+				t.Fatalf("%+v", got)
+			}
+			n.revive()
+		}
+		if words := n.result(n.pass(), "pgdb").DriftWords(); !strings.Contains(words, "+/var/lib/archipelago/old-db:/data") || !strings.Contains(words, "+18080:8080") {
+			t.Errorf("drift %q", words)
+		}
+		n.drop(n.containers["pgdb"])
+		n.later(time.Hour)
+		if err := os.WriteFile(n.vault.Path("db-password"), []byte(marker), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := n.result(n.pass(), "pgdb"); got.Row != "22" || got.Action != Installed {
+			t.Fatalf("%+v", got)
+		}
+		if unit := n.text(n.layout.Unit("pgdb")); !strings.Contains(unit, "Volume=/var/lib/archipelago/old-db:/data") || !strings.Contains(unit, "PublishPort=18080:8080") {
+			t.Errorf("unit:\n%s", unit)
+		}
+		n.converged()
+	}
+}
+
+// The record of an adopted container that an older version wrote is brought up to date while the container is there.
+func TestAnOlderRecordLearnsWhereDataLie(t *testing.T) {
+	n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+	n.script("solo", oldImage, binds("/mnt/old/solo", "/data"))
+	n.pass()
+	r := n.record("solo")
+	r.Pinned = state.Pinned{}
+	if err := n.store.WriteRecord(r); err != nil {
+		t.Fatal(err)
+	}
+	n.pass(func(o *Options) { o.CheckOnly = true })
+	if got := n.record("solo").Pinned.Volumes; got != nil {
+		t.Fatalf("looked at only: %v", got)
+	}
+	n.pass()
+	if got := n.record("solo").Pinned.Volumes; len(got) != 1 || got[0].Source != "/mnt/old/solo" {
+		t.Fatalf("%v", got)
+	}
+	n.drop(n.containers["solo"])
+	n.later(time.Hour)
+	n.pass()
+	if unit := n.text(n.layout.Unit("solo")); !strings.Contains(unit, "Volume=/mnt/old/solo:/data") {
+		t.Errorf("unit:\n%s", unit)
+	}
+}
+
+// The data of a volume are not where a unit would look for them: nothing is started in the place of a container that had them there and
+// is gone, nor after its removal, before its owner has copied them, given them up or named the volume in a manifest.
+func TestAVanishedContainerLeavesItsVolume(t *testing.T) {
+	named := podman.Mount{Type: "volume", Name: "solo-data", Source: "/volumes/solo-data/_data", Target: "/data"}
+	anonymous := podman.Mount{Type: "volume", Name: strings.Repeat("ab", 32), Source: "/volumes/ab/_data", Target: "/data"}
+	extra := podman.Mount{Type: "bind", Source: "/srv/extra", Target: "/extra", RW: true}
+	for _, m := range []podman.Mount{named, anonymous, extra} {
+		for _, removed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s at %s, removed %v", m.Type, m.Target, removed), func(t *testing.T) {
+				n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+				n.script("solo", oldImage, func(i *podman.Inspect) {
+					i.Mounts = []podman.Mount{m, {Type: "bind", Source: "/etc/localtime", Target: "/etc/localtime"}}
+				})
+				try := func(o *Options) {}
+				n.pass()
+				if removed {
+					n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"solo"}})
+					try = func(o *Options) {
+						o.Install, o.Owner, o.Only = map[string]string{"solo": state.ByInstall}, true, []string{"solo"}
+					}
+				} else {
+					n.drop(n.containers["solo"])
+				}
+				n.later(time.Hour)
+				for range 2 {
+					got := n.result(n.pass(try), "solo")
+					if got.Action != NeedsHuman || !strings.Contains(got.Cause, "is gone, mounted") || !strings.Contains(got.Error.Hint, "--drop-mount "+m.Target) || n.text(n.layout.Unit("solo")) != "" {
+						t.Fatalf("%+v %+v", got, got.Error)
+					}
+					if hint := "podman unshare cp -a " + m.Source + "/. /var/lib/archipelago/solo/"; m.Type == "volume" && !strings.Contains(got.Error.Hint, hint) {
+						t.Errorf("hint %q", got.Error.Hint)
+					}
+				}
+				if got := n.result(n.pass(try, func(o *Options) { o.DropMounts = []string{m.Target} }), "solo"); got.Action != Installed || !n.runs("solo") {
+					t.Fatalf("given up: %+v", got)
+				}
+				n.converged()
+			})
+		}
+	}
+}
+
+// A vanished container of an app that its owner stopped: not even the unit is written. A manifest that names the volume has its data.
+func TestAVolumeNamedInAManifest(t *testing.T) {
+	manifest := five()["solo"] + fmt.Sprintf(dataOf, "solo")
+	n := newNode(t, map[string]string{"solo": manifest}).firstBootDone()
+	n.script("solo", oldImage, func(i *podman.Inspect) {
+		i.Mounts = []podman.Mount{{Type: "volume", Name: "solo-data", Source: "/volumes/solo-data/_data", Target: "/data"}}
+	})
+	n.pass()
+	n.mustVerb(0, Request{Verb: VerbStop, Apps: []string{"solo"}})
+	n.drop(n.containers["solo"])
+	n.later(time.Hour)
+	if got := n.result(n.pass(), "solo"); got.Action != Left || !strings.Contains(got.Cause, "volume solo-data") || n.text(n.layout.Unit("solo")) != "" {
+		t.Fatalf("%+v", got)
+	}
+	n.load(map[string]string{"solo": five()["solo"] + "  volumes:\n    - {type: volume, source: solo-data, target: /data}\n"})
+	n.mustVerb(0, Request{Verb: VerbStart, Apps: []string{"solo"}})
+	if unit := n.text(n.layout.Unit("solo")); !strings.Contains(unit, "Volume=solo-data:/data") || !n.runs("solo") {
+		t.Errorf("unit:\n%s", unit)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -82,8 +83,37 @@ func (r *run) adopt(c *change) error {
 	c.record.Owner, c.record.Installed, c.record.By = state.Legacy, true, state.ByAdopt
 	c.record.InstalledAt, c.record.RemovedAt = r.Now().UTC(), time.Time{}
 	c.record.Image, c.record.ImageID = c.C.Image, c.C.ImageID
-	c.record.Pinned.Volumes = c.Pins.Volumes
+	c.pinAdopted()
 	c.changed = true
+	return r.Records.WriteRecord(c.record)
+}
+
+// pinAdopted keeps what the container of an adopted app says of its data, its ports and its database, and nobody else.
+func (c *change) pinAdopted() {
+	if c.Inspect == nil {
+		return
+	}
+	p := &c.record.Pinned
+	p.Volumes, p.Held, p.ExtraPorts, p.Env = c.Pins.Volumes, c.Pins.Held, c.Pins.ExtraPorts, c.Pins.Env
+}
+
+// refreshAdopted keeps the record of an adopted container up to date: somebody may make it anew with other mounts, and a record that an
+// older version wrote may lack them.
+func (r *run) refreshAdopted(ctx context.Context, c *change) error {
+	if !c.Legacy() || c.changed || !isLegacyRecord(c.App) || !c.record.Installed || c.record.Op != nil {
+		return nil
+	}
+	if c.pinAdopted(); reflect.DeepEqual(c.record, *c.Record) {
+		return nil
+	}
+	lock, err := r.Locks.App(ctx, c.ID, 0)
+	if err != nil {
+		return nil // another command's, and it is looked at again in the next pass
+	}
+	defer lock.Release()
+	if r.overtaken(c) {
+		return nil
+	}
 	return r.Records.WriteRecord(c.record)
 }
 
@@ -173,6 +203,7 @@ func (r *run) writeUnit(ctx context.Context, c *change, op Operation) error {
 		c.record.Op = nil // a change that was broken off before its restart, and that nobody wants any more
 	}
 	c.pinUser()
+	c.record.Pinned.Held = nil // the unit has them, or they were given up
 	c.record.UnitDigests = rememberDigest(c.record.UnitDigests, digest(op.Content))
 	if err := r.Records.WriteRecord(c.record); err != nil {
 		return err

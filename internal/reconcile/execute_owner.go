@@ -11,9 +11,11 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/wait"
 )
 
-// forget writes down that the owner removed the app. From here on every pass goes on with the removal.
+// forget writes down that the owner removed the app. From here on every pass goes on with the removal. Where its data lie stays in the
+// record: the app may be installed again.
 func (r *run) forget(c *change) error {
 	c.changed = true
+	c.pinAdopted()
 	c.record.Installed, c.record.RemovedAt = false, r.Now().UTC()
 	c.record.Op, c.record.FailedHash, c.record.PendingRestart, c.record.SpecHash = nil, "", "", ""
 	return r.Records.WriteRecord(c.record)

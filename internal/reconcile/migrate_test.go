@@ -76,6 +76,7 @@ func TestACreatedContainerThatCannotBeStartedIsMigrated(t *testing.T) {
 	n := scripted(t)
 	n.downed(n.oldOne(), 0)
 	n.oldOne().State.Status = podman.StateCreated
+	n.oldOne().Ports = []podman.Port{{HostPort: 18080, ContainerPort: 8080, Protocol: "tcp"}}
 	n.fault = fault{kind: "fail", match: "start in scope"}
 	if got := n.result(n.pass(), "solo"); got.Row != "8" || got.Class != ClassFailed || got.Owner != state.Legacy {
 		t.Fatalf("%+v", got)
@@ -84,6 +85,9 @@ func TestACreatedContainerThatCannotBeStartedIsMigrated(t *testing.T) {
 	n.later(10 * time.Minute)
 	if got := n.result(n.pass(), "solo"); got.Action != Migrated {
 		t.Fatalf("%+v", got)
+	}
+	if unit := n.text(n.layout.Unit("solo")); !strings.Contains(unit, "PublishPort=18080:8080") {
+		t.Errorf("unit:\n%s", unit)
 	}
 	n.converged()
 }

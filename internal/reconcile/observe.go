@@ -317,6 +317,9 @@ func (ob *observation) resolveAll(ctx context.Context) {
 		}
 		a.Spec.StopGrace = a.Manifest.StopGrace()
 		ob.ownData(a)
+		if a.Removing && a.Legacy() {
+			ob.inspectLegacy(ctx, a)
+		}
 	}
 }
 
@@ -420,6 +423,8 @@ func (ob *observation) resolve(ctx context.Context, a *App) {
 	}
 	if a.Legacy() {
 		ob.inspectLegacy(ctx, a)
+	}
+	if a.Inspect != nil {
 		a.Elsewhere = a.Pins.Volumes
 	}
 	ob.upgrade(a)
@@ -427,6 +432,7 @@ func (ob *observation) resolve(ctx context.Context, a *App) {
 	if a.Legacy() {
 		ob.compareLegacy(ctx, a)
 	}
+	a.LeftBehind = ob.leftBehind(a)
 	if a.Record != nil && a.Record.FailedHash != "" || a.Record != nil && a.Record.Op != nil {
 		a.Prev, _, _ = ob.State.PrevUnit(a.Container)
 	}
@@ -444,6 +450,10 @@ func (ob *observation) resolveSpec(ctx context.Context, a *App) {
 	c, problems := spec.Resolve(in)
 	ob.userFollowsData(a, &c)
 	a.Spec = c
+	if a.Legacy() {
+		in.Pinned.Volumes, in.Pinned.ExtraPorts, in.Pinned.Env = nil, nil, nil
+		a.plain, _ = spec.Resolve(in)
+	}
 	a.Files = files.list
 	if a.Fault == nil {
 		a.Fault = ob.fault(a, problems)

@@ -379,7 +379,7 @@ func (ob *observation) pinned(a *App) spec.Pinned {
 	if a.Record != nil {
 		p, image = a.Record.Pinned, a.Record.Image
 	}
-	if a.Legacy() && ob.moves(a) {
+	if a.Legacy() && a.Inspect != nil {
 		p = a.Pins
 	}
 	switch {

@@ -28,6 +28,8 @@ type Request struct {
 	// Cascade takes the apps along that need those of a stop or removal, WithDeps those that a start needs.
 	Cascade, WithDeps bool
 	NoStart           bool
+	// DropMounts are targets of a container that is gone which an installation may leave out.
+	DropMounts []string
 	// Purge moves the data of the removed apps to the trash.
 	Purge bool
 	// To is the reference of an upgrade, "" for the manifest's.
@@ -221,7 +223,7 @@ func (r requested) install(o *Options) error {
 		}
 	}
 	ids = r.newNeeds(o, ids)
-	o.Only, o.Start = ids, ids
+	o.Only, o.Start, o.DropMounts = ids, ids, r.DropMounts
 	if r.NoStart {
 		o.Start = nil
 		o.Stop = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return r.app(id).Want == WantRunning })

@@ -267,6 +267,8 @@ func keepStopped(a *App, w *World, _ Options) *Verdict {
 		return claimed(a, &Verdict{Row: rowOf(a, w), Action: NoOp, State: "stopped", Cause: by, Class: ClassOK, Drift: a.Drift})
 	case a.Fault != nil:
 		return left(faultRow(a.Fault), "stopped", by+"; "+a.Fault.Text, ClassOK)
+	case a.LeftBehind != nil:
+		return left(unitRow(a), "stopped", by+"; "+a.LeftBehind.Text, ClassOK)
 	case !keepsUnit(a):
 		return left("27", "stopped", by+"; "+a.Fresh[0].Name+" is made when it is started", ClassOK)
 	case a.unitDiffers():
@@ -687,6 +689,8 @@ func bringUp(a *App, w *World, o Options, v *Verdict) *Verdict {
 		return left("29", "needs-config", a.GateUnmet, ClassNeedsConfig)
 	case blockedBy(a, w) != "" && !up:
 		return &Verdict{Row: "30", Action: Blocked, State: "blocked", Cause: "needs an archival node", Class: ClassBlocked}
+	case a.LeftBehind != nil:
+		return human(v.Row, st, a.LeftBehind.Code, a.LeftBehind.Text, a.LeftBehind.Hint)
 	case a.Guard != "":
 		return human("31", st, "data-format", a.Guard, guardHint(a))
 	case a.NoSpace != "" && !up:

@@ -46,6 +46,8 @@ func notStarted(a *App, w *World, o Options) *Verdict {
 // bringReady asks what bringUp asks, except for what only a start needs.
 func bringReady(a *App, w *World, o Options, v *Verdict) *Verdict {
 	switch {
+	case a.LeftBehind != nil:
+		return human(v.Row, "stopped", a.LeftBehind.Code, a.LeftBehind.Text, a.LeftBehind.Hint)
 	case a.Guard != "":
 		return human("31", "stopped", "data-format", a.Guard, guardHint(a))
 	case a.NoSpace != "":

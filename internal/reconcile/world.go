@@ -134,6 +134,10 @@ type App struct {
 	// that of data of any app that were there before it.
 	MigrationFault *Fault
 	Pins           state.Pinned
+	// plain is Spec without what is kept of an adopted container.
+	plain spec.Container
+	// LeftBehind is why a start would not find the data that the app had in a container which is gone.
+	LeftBehind *Fault
 	// Elsewhere are the targets for which the app's container has another source than the manifest.
 	Elsewhere []state.PinnedVolume
 	// Peers are the apps whose addresses this one keeps.

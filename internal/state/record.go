@@ -84,6 +84,8 @@ type Pinned struct {
 	Env     map[string]string `json:"env,omitempty"`
 	// ExtraPorts are host ports of the old container that the manifest does not have.
 	ExtraPorts []PinnedPort `json:"extra_ports,omitempty"`
+	// Held are the mounts of an adopted container in which its data may be and that are at none of the above.
+	Held []HeldMount `json:"held,omitempty"`
 	// Prune is MiB, 0 for a full chain, nil when nothing is pinned. TxIndex likewise.
 	Prune   *int  `json:"prune,omitempty"`
 	TxIndex *bool `json:"txindex,omitempty"`
@@ -91,6 +93,13 @@ type Pinned struct {
 
 // PinnedVolume keeps the source of a target where the old container had it.
 type PinnedVolume struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
+}
+
+// HeldMount is a volume of podman, with its name, or a directory of the node. Source is where it lies.
+type HeldMount struct {
+	Volume string `json:"volume,omitempty"`
 	Source string `json:"source"`
 	Target string `json:"target"`
 }
