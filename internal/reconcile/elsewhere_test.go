@@ -247,3 +247,30 @@ func TestAVolumeNamedInAManifest(t *testing.T) {
 		t.Errorf("unit:\n%s", unit)
 	}
 }
+
+// Who reads the directory of another app reads it where that app has it: before and after its migration, and without being able to write.
+func TestAMountOfAnotherAppsDirectoryFollows(t *testing.T) {
+	reads := fmt.Sprintf(dataOf, "gateway") + "    - {type: bind, source: /var/lib/archipelago/lnd/data, target: /lnd, options: [ro]}\n"
+	n := newNode(t, map[string]string{
+		"lnd":     manifestOf("lnd", 2, fmt.Sprintf(dataOf, "lnd")),
+		"gateway": manifestOf("gateway", 3, reads, dependsOn("lnd")),
+	}).firstBootDone()
+	n.lay("/mnt/old/lnd/data/admin.macaroon", "m")
+	n.script("lnd", "docker.io/example/lnd:v0.9", binds("/mnt/old/lnd", "/data"))
+	follows := func(when string) {
+		t.Helper()
+		if unit := n.text(n.layout.Unit("gateway")); !strings.Contains(unit, "Volume=/mnt/old/lnd/data:/lnd:ro") || !strings.Contains(unit, "Volume=/var/lib/archipelago/gateway:/data") {
+			t.Errorf("%s:\n%s", when, unit)
+		}
+	}
+	n.pass()
+	follows("adopted")
+	if got := n.result(n.pass(migrateAll), "lnd"); got.Action != Migrated {
+		t.Fatalf("%+v", got)
+	}
+	follows("migrated")
+	n.converged()
+	if p := n.record("gateway").Pinned.Volumes; len(p) > 0 {
+		t.Errorf("it keeps %v, and would stay there if lnd moved", p)
+	}
+}

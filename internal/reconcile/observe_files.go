@@ -393,10 +393,51 @@ func (ob *observation) pinned(a *App) spec.Pinned {
 	for _, e := range p.ExtraPorts {
 		out.ExtraPorts = append(out.ExtraPorts, spec.Port{HostIP: e.HostIP, Host: e.Host, Container: e.Container, Protocol: e.Protocol})
 	}
-	for _, v := range p.Volumes {
+	for _, v := range append(slices.Clone(p.Volumes), ob.followed(a, p.Volumes)...) {
 		out.Volumes = append(out.Volumes, spec.Mount{Type: "bind", Source: v.Source, Target: v.Target})
 	}
 	return out
+}
+
+// followed are the mounts in which the app reads other apps' directories, where these have them: fedimint-gateway finds LND's macaroon
+// where LND writes it. What the app's own container had comes first.
+func (ob *observation) followed(a *App, pinned []state.PinnedVolume) []state.PinnedVolume {
+	reads := slices.DeleteFunc(slices.Clone(a.Manifest.Volumes), func(v manifest.Volume) bool {
+		return !v.ReadOnly() || slices.ContainsFunc(pinned, func(p state.PinnedVolume) bool { return path.Clean(p.Target) == path.Clean(v.Target) })
+	})
+	if len(reads) == 0 {
+		return nil
+	}
+	var list []state.PinnedVolume
+	for _, id := range sortedKeys(ob.Set.Apps) {
+		if want := ob.wants[id].Want; id != a.ID && (want == WantRunning || want == WantStopped) {
+			list = append(list, moved(reads, ob.Set.Apps[id], ob.elsewhere(id))...)
+		}
+	}
+	return list
+}
+
+// elsewhere are the targets for which an app's container has another source than its manifest, also of one that is not looked at yet.
+func (ob *observation) elsewhere(id string) []state.PinnedVolume {
+	if a := ob.w.app(id); a != nil {
+		return a.Elsewhere
+	}
+	return ob.records[id].Pinned.Volumes
+}
+
+// moved are those of some mounts whose sources lie in a directory of an app which has that one elsewhere.
+func moved(mounts []manifest.Volume, app *manifest.App, elsewhere []state.PinnedVolume) []state.PinnedVolume {
+	var list []state.PinnedVolume
+	for _, v := range mounts {
+		for _, theirs := range app.Volumes {
+			source := sourceOf(theirs, elsewhere)
+			rest, in := strings.CutPrefix(path.Clean(v.Source)+"/", path.Clean(theirs.Source)+"/")
+			if in && v.Type == manifest.Bind && theirs.Type == manifest.Bind && !theirs.ReadOnly() && source != theirs.Source {
+				list = append(list, state.PinnedVolume{Source: path.Join(source, rest), Target: v.Target})
+			}
+		}
+	}
+	return list
 }
 
 // moves tells that this pass would move the app's adopted container to a unit.

@@ -20,6 +20,7 @@ func (r *resolver) volumes(c *Container) {
 		same := func(m Mount) bool { return m.Target == pinned.Target }
 		// Where data lies is never changed by a manifest: the source that was found there stays.
 		if i := slices.IndexFunc(c.Mounts, same); i >= 0 {
+			pinned.Options = c.Mounts[i].Options
 			c.Mounts[i] = pinned
 		} else {
 			c.Mounts = append(c.Mounts, pinned)
