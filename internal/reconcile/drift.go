@@ -105,10 +105,12 @@ func heldMounts(app *manifest.App, in podman.Inspect) []state.HeldMount {
 // leftBehind is why a start would not find the data that the app had in a container which is gone: they are where no unit of it mounts
 // anything. Records of older versions do not say where data were.
 func (ob *observation) leftBehind(a *App) *Fault {
-	if a.C != nil || a.Record == nil {
+	if a.C != nil {
 		return nil
 	}
-	for _, h := range a.Record.Pinned.Held {
+	last := ob.lastOf(a.Manifest)
+	for _, h := range last.Pinned.Held {
+		h.Target = ob.targetIn(a.Manifest, last.App, h.Target)
 		m := podman.Mount{Type: "bind", Source: h.Source, Target: h.Target}
 		if h.Volume != "" {
 			m.Type, m.Name = "volume", h.Volume
@@ -118,6 +120,22 @@ func (ob *observation) leftBehind(a *App) *Fault {
 		}
 	}
 	return nil
+}
+
+// targetIn is where an app has the directory that its alternative has at a target.
+func (ob *observation) targetIn(app *manifest.App, alternative, target string) string {
+	other := ob.Set.Apps[alternative]
+	if other == nil || other == app {
+		return target
+	}
+	for _, theirs := range other.Volumes {
+		for _, v := range app.Volumes {
+			if path.Clean(theirs.Target) == path.Clean(target) && path.Clean(theirs.Source) == path.Clean(v.Source) {
+				return v.Target
+			}
+		}
+	}
+	return target
 }
 
 // PinnedVolumes are the targets of the app for which a container has another source than the manifest.
@@ -213,7 +231,7 @@ func (a *App) mountFault(m podman.Mount) *Fault {
 	drop := "archy adopt --migrate " + a.ID + " --drop-mount " + m.Target
 	if a.C == nil {
 		mounts = "the container, which is gone, mounted"
-		if a.Record != nil && !a.Record.Installed {
+		if a.Record == nil || !a.Record.Installed {
 			drop = "archy install " + a.ID + " --drop-mount " + m.Target
 		}
 		copying = fmt.Sprintf("podman unshare cp -a %s/. %s/; %s", m.Source, wanted.Source, drop)

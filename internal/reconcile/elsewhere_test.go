@@ -274,3 +274,44 @@ func TestAMountOfAnotherAppsDirectoryFollows(t *testing.T) {
 		t.Errorf("it keeps %v, and would stay there if lnd moved", p)
 	}
 }
+
+// The bitcoin that takes the directory of the other over has it from where that one had it, also back again, and at its own target.
+func TestTheOtherBitcoinTakesTheDirectoryOver(t *testing.T) {
+	apps := bitcoins()
+	apps["bitcoin-core"] = strings.Replace(apps["bitcoin-core"], "target: /data", "target: /home/bitcoin", 1)
+	swap := func(n *fakeNode, old, id string) AppResult {
+		n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{old}})
+		n.later(time.Hour)
+		r, err := n.verb(Request{Verb: VerbInstall, Apps: []string{id}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.result(r, id)
+	}
+	start := func(mount podman.Mount) *fakeNode {
+		n := bitcoinNode(t)
+		n.load(apps)
+		n.lay("/mnt/old/bitcoin/blocks/blk00000.dat", "block")
+		n.script("bitcoin-knots", "docker.io/example/bitcoin-knots:v0.9", func(i *podman.Inspect) { i.Mounts = []podman.Mount{mount} })
+		n.pass()
+		return n
+	}
+	n := start(podman.Mount{Type: "bind", Source: "/mnt/old/bitcoin", Target: "/data", RW: true})
+	n.pass(migrateAll)
+	for _, c := range []struct{ old, id, target string }{{"bitcoin-knots", "bitcoin-core", "/home/bitcoin"}, {"bitcoin-core", "bitcoin-knots", "/data"}} {
+		got := swap(n, c.old, c.id)
+		unit := n.text(n.layout.Unit(c.id))
+		if got.Action != Installed || !strings.Contains(unit, "Volume=/mnt/old/bitcoin:"+c.target+"\n") || strings.Count(unit, "Volume=") != 1 {
+			t.Errorf("%+v\n%s", got, unit)
+		}
+		if *n.record(c.id).Pinned.Prune != 0 || !n.runs(c.id) {
+			t.Errorf("%s: runs %v, keeps %d MiB", c.id, n.runs(c.id), *n.record(c.id).Pinned.Prune)
+		}
+	}
+	for _, name := range []string{"bitcoin-data", strings.Repeat("ab", 32)} {
+		n = start(podman.Mount{Type: "volume", Name: name, Source: "/volumes/b/_data", Target: "/data"})
+		if got := swap(n, "bitcoin-knots", "bitcoin-core"); got.Action != NeedsHuman || !strings.Contains(got.Error.Hint, "archy install bitcoin-core --drop-mount /home/bitcoin") {
+			t.Errorf("%+v %+v", got, got.Error)
+		}
+	}
+}

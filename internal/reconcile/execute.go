@@ -237,6 +237,7 @@ func (r *run) install(c *change) error {
 	}
 	c.record.Installed, c.record.By, c.record.Owner = true, c.By, state.Quadlet
 	c.record.InstalledAt, c.record.RemovedAt = r.Now().UTC(), time.Time{}
+	c.record.Pinned.Volumes = c.Elsewhere // also of an alternative that it takes over from
 	if c.record.By == "" {
 		c.record.By = state.ByFirstBoot
 	}

@@ -418,9 +418,7 @@ func (ob *observation) unitFile(a *App) {
 
 // resolve computes the wanted container, its unit and its files.
 func (ob *observation) resolve(ctx context.Context, a *App) {
-	if a.Record != nil {
-		a.Elsewhere = a.Record.Pinned.Volumes
-	}
+	a.Elsewhere = ob.placed(a.Manifest)
 	if a.Legacy() {
 		ob.inspectLegacy(ctx, a)
 	}

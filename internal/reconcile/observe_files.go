@@ -96,7 +96,7 @@ func (ob *observation) named(id string) bool {
 // other's directory. A container that archy did not make speaks for itself.
 func (ob *observation) chain(ctx context.Context, app *manifest.App) derived.Chain {
 	var c derived.Chain
-	bitcoins, pinned := []string{app.ID}, ob.records[app.ID].Pinned.Volumes
+	bitcoins, pinned := []string{app.ID}, ob.placed(app)
 	if ob.legacy(app) {
 		if in, err := ob.Engine.Inspect(ctx, app.Unit()); err == nil {
 			c.Args, pinned = slices.Concat([]string{}, in.Entrypoint, in.Cmd), PinnedVolumes(app, in)
@@ -111,6 +111,26 @@ func (ob *observation) chain(ctx context.Context, app *manifest.App) derived.Cha
 	c.Conf, _ = ob.readFile(ctx, path.Join(dir, "bitcoin.conf"))
 	c.Blocks = ob.holdsMapped(ctx, path.Join(dir, "blocks"))
 	return c
+}
+
+// placed are the targets of an app that have another source than its manifest's, as its record says. Before it is installed, that of an
+// alternative which was installed later counts: it takes over that one's directory.
+func (ob *observation) placed(app *manifest.App) []state.PinnedVolume {
+	last := ob.lastOf(app)
+	if other := ob.Set.Apps[last.App]; other != nil && other != app {
+		return moved(app.Volumes, other, last.Pinned.Volumes)
+	}
+	return last.Pinned.Volumes
+}
+
+// lastOf is the record of who had the app's data last: of the app while it is installed, else of that one of its alternatives and itself
+// which was installed last.
+func (ob *observation) lastOf(app *manifest.App) state.Record {
+	if own := ob.records[app.ID]; own.Installed {
+		return own
+	}
+	last, _ := state.Latest(ob.records, append([]string{app.ID}, ob.Set.Alternatives(app.ID)...))
+	return last
 }
 
 // DataDir is the app's first directory of its own, as the node sees it; pinned are the targets that have another source than
@@ -382,6 +402,7 @@ func (ob *observation) pinned(a *App) spec.Pinned {
 	if a.Legacy() && a.Inspect != nil {
 		p = a.Pins
 	}
+	p.Volumes = a.Elsewhere
 	switch {
 	case a.Legacy() && a.UpgradeBlocked != "":
 		image = a.C.Image
@@ -422,7 +443,7 @@ func (ob *observation) elsewhere(id string) []state.PinnedVolume {
 	if a := ob.w.app(id); a != nil {
 		return a.Elsewhere
 	}
-	return ob.records[id].Pinned.Volumes
+	return ob.placed(ob.Set.Apps[id])
 }
 
 // moved are those of some mounts whose sources lie in a directory of an app which has that one elsewhere.

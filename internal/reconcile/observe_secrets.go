@@ -117,7 +117,7 @@ func (ob *observation) hasData(name string) bool {
 			continue
 		}
 		for _, v := range app.Volumes {
-			if v.Type == "bind" && !slices.Contains(v.Options, "ro") && holds(ob.Layout.Host(sourceOf(v, ob.records[id].Pinned.Volumes))) {
+			if v.Type == "bind" && !slices.Contains(v.Options, "ro") && holds(ob.Layout.Host(sourceOf(v, ob.placed(app)))) {
 				return true
 			}
 		}
