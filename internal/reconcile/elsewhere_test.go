@@ -315,3 +315,25 @@ func TestTheOtherBitcoinTakesTheDirectoryOver(t *testing.T) {
 		}
 	}
 }
+
+// An app whose record is lost has its data where its unit says, also when it is installed again.
+func TestALostRecordLosesNoData(t *testing.T) {
+	n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+	n.script("solo", oldImage, binds("/mnt/old/solo", "/data"))
+	n.pass(migrateAll)
+	n.mustVerb(0, Request{Verb: VerbStop, Apps: []string{"solo"}})
+	if err := os.WriteFile(n.layout.Host(n.layout.State("apps", "solo.json")), []byte("{\"sche"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.mustVerb(3, Request{Verb: VerbInstall, Apps: []string{"solo"}}) // the record is told, and kept aside
+	for range 2 {
+		if unit := n.text(n.layout.Unit("solo")); !strings.Contains(unit, "Volume=/mnt/old/solo:/data") || !n.runs("solo") {
+			t.Errorf("runs %v\n%s", n.runs("solo"), unit)
+		}
+		n.later(time.Hour)
+		n.pass()
+	}
+	if p := n.record("solo").Pinned.Volumes; len(p) != 1 || p[0].Source != "/mnt/old/solo" {
+		t.Errorf("pinned %v", p)
+	}
+}

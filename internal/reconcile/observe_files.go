@@ -15,6 +15,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/derived"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/quadlet"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/state"
@@ -114,13 +115,35 @@ func (ob *observation) chain(ctx context.Context, app *manifest.App) derived.Cha
 }
 
 // placed are the targets of an app that have another source than its manifest's, as its record says. Before it is installed, that of an
-// alternative which was installed later counts: it takes over that one's directory.
+// alternative which was installed later counts: it takes over that one's directory. When the record is lost, the app's unit says it.
 func (ob *observation) placed(app *manifest.App) []state.PinnedVolume {
+	if _, found := ob.records[app.ID]; !found {
+		unit, _ := os.ReadFile(ob.Layout.Host(ob.Layout.Unit(app.Unit())))
+		if id, ours := quadlet.App(unit); ours && id == app.ID {
+			return unitVolumes(app, unit)
+		}
+	}
 	last := ob.lastOf(app)
 	if other := ob.Set.Apps[last.App]; other != nil && other != app {
 		return moved(app.Volumes, other, last.Pinned.Volumes)
 	}
 	return last.Pinned.Volumes
+}
+
+// unitVolumes are the targets of the app's binds for which a unit of archy's has another source. No path in one holds a colon.
+func unitVolumes(app *manifest.App, unit []byte) []state.PinnedVolume {
+	var list []state.PinnedVolume
+	for line := range strings.Lines(string(unit)) {
+		value, ok := strings.CutPrefix(strings.TrimSpace(line), "Volume=")
+		source, rest, _ := strings.Cut(value, ":")
+		target, _, _ := strings.Cut(rest, ":")
+		for _, v := range app.Volumes {
+			if ok && path.IsAbs(source) && v.Type == manifest.Bind && path.Clean(v.Target) == path.Clean(target) && path.Clean(v.Source) != source {
+				list = append(list, state.PinnedVolume{Source: source, Target: v.Target})
+			}
+		}
+	}
+	return list
 }
 
 // lastOf is the record of who had the app's data last: of the app while it is installed, else of that one of its alternatives and itself
