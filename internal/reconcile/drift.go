@@ -209,6 +209,24 @@ func (ob *observation) migrationFault(a *App) *Fault {
 	return nil
 }
 
+// movedAway is why the wanted unit would not find the data that the unit on disk has: a manifest names another directory, and nobody has
+// copied them there. An app that was removed has no unit: it begins where its manifest says.
+func (ob *observation) movedAway(ctx context.Context, a *App) *Fault {
+	if a.Unit == nil || a.Record == nil || a.Record.SpecHash == "" {
+		return nil
+	}
+	for _, had := range unitVolumes(a.Manifest, a.Unit.Content) {
+		m := a.wantedAt(had.Target)
+		if m.Type != "bind" || m.File || slices.Contains(m.Options, "ro") || path.Clean(m.Source) == had.Source || ob.holdsMapped(ctx, m.Source) || !ob.holdsMapped(ctx, had.Source) {
+			continue
+		}
+		return &Fault{Code: "mount", Text: fmt.Sprintf("its data are in %s and its manifest mounts %s, which is empty, at %s", had.Source, m.Source, had.Target),
+			Hint: fmt.Sprintf("copy them with the app stopped: archy stop %[1]s; podman unshare cp -a %[2]s/. %[3]s/; archy start %[1]s, or correct the manifest; to begin anew: archy remove %[1]s; archy install %[1]s",
+				a.ID, had.Source, m.Source)}
+	}
+	return nil
+}
+
 // mountFault is why what the container mounts would not be there after a move. A bind stays where it is when the manifest has one at
 // its target (pins), a volume only when the manifest names it. podman makes a volume without a name for each VOLUME of an image: where
 // the manifest binds a directory the data are in that volume, elsewhere it leaves such a path uncovered on purpose.

@@ -337,3 +337,42 @@ func TestALostRecordLosesNoData(t *testing.T) {
 		t.Errorf("pinned %v", p)
 	}
 }
+
+// A manifest that names another directory does not take an app away from its data, which nobody has copied: it serves on, and is not
+// started over the empty one, until they are there or it was removed.
+func TestAManifestMovesNoData(t *testing.T) {
+	app := func(dir string) map[string]string {
+		return map[string]string{"solo": five()["solo"] + strings.Replace(fmt.Sprintf(dataOf, "solo"), "/var/lib/archipelago/solo", dir, 1)}
+	}
+	start := func() *fakeNode {
+		n := newNode(t, app("/var/lib/archipelago/solo")).firstBootDone()
+		n.pass()
+		n.lay("/var/lib/archipelago/solo/file", "data")
+		n.load(app("/var/lib/archipelago/bigger/solo"))
+		n.later(time.Hour)
+		return n
+	}
+	at := func(n *fakeNode, dir string) {
+		t.Helper()
+		if unit := n.text(n.layout.Unit("solo")); !strings.Contains(unit, "Volume="+dir+":/data") || !n.runs("solo") {
+			t.Errorf("runs %v\n%s", n.runs("solo"), unit)
+		}
+	}
+	n := start()
+	for _, way := range []func(*Options){func(o *Options) {}, func(o *Options) { o.Force = true }} {
+		if got := n.result(n.pass(way), "solo"); got.Action != NeedsHuman || !strings.Contains(got.Error.Hint, "cp -a /var/lib/archipelago/solo/. /var/lib/archipelago/bigger/solo/") {
+			t.Errorf("%+v %+v", got, got.Error)
+		}
+		at(n, "/var/lib/archipelago/solo")
+	}
+	n.mustVerb(0, Request{Verb: VerbStop, Apps: []string{"solo"}})
+	n.pass()
+	n.mustVerb(6, Request{Verb: VerbStart, Apps: []string{"solo"}})
+	n.lay("/var/lib/archipelago/bigger/solo/file", "data")
+	n.mustVerb(0, Request{Verb: VerbStart, Apps: []string{"solo"}})
+	at(n, "/var/lib/archipelago/bigger/solo")
+	n = start()
+	n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"solo"}})
+	n.mustVerb(0, Request{Verb: VerbInstall, Apps: []string{"solo"}})
+	at(n, "/var/lib/archipelago/bigger/solo")
+}

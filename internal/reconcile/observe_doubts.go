@@ -120,6 +120,9 @@ func (ob *observation) closer(ctx context.Context, a *App) {
 	if a.Fault != nil {
 		return
 	}
+	if a.LeftBehind == nil {
+		a.LeftBehind = ob.movedAway(ctx, a)
+	}
 	ob.directories(ctx, a)
 	ob.loadedUnit(ctx, a)
 	if !a.Running() {

@@ -191,7 +191,7 @@ func lostTrack(a *App, w *World, _ Options) *Verdict {
 	case a.Service.MainPID == a.Conmon && !a.urged() && !changed(a) && !a.History.Allowed(w.Now, w.BootID):
 		return lostAgain(a, w, cause)
 	case a.Service.MainPID == a.Conmon:
-		return act("12a", Restarted, "lost-track", cause, stepPrepare, stepUnit, stepRestart).counted()
+		return act("12a", Restarted, "lost-track", cause, restartSteps(a)...).counted()
 	}
 	return human("12a", "lost-track", "lost-track", cause,
 		fmt.Sprintf("no second copy is started; stop the container's own process first (see: ps -p %d), then run: archy reconcile", a.Conmon))
@@ -257,7 +257,9 @@ func stopRunning(a *App, w *World, _ Options) *Verdict {
 
 // keepsUnit tells that the unit of a stopped app can be kept right: nothing that its text depends on is missing. A
 // secret that is missing is made when the app is started.
-func keepsUnit(a *App) bool { return a.Fault == nil && len(a.Fresh) == 0 && len(a.UnitText) > 0 }
+func keepsUnit(a *App) bool {
+	return a.Fault == nil && a.LeftBehind == nil && len(a.Fresh) == 0 && len(a.UnitText) > 0
+}
 
 // keepStopped, rows 6 to 28 of the stopped column: unit and files are kept right, nothing is started.
 func keepStopped(a *App, w *World, _ Options) *Verdict {
@@ -475,7 +477,15 @@ func deadProcess(a *App, _ *World, _ Options) *Verdict {
 	if a.C == nil || !a.Dead {
 		return nil
 	}
-	return act("5", Recreated, "dead", "podman says running, its process is gone", stepPrepare, stepUnit, stepRestart).counted()
+	return act("5", Recreated, "dead", "podman says running, its process is gone", restartSteps(a)...).counted()
+}
+
+// restartSteps restart an app that is to come back whatever it is like, with its wanted unit unless that would not find its data.
+func restartSteps(a *App) []step {
+	if a.LeftBehind != nil {
+		return []step{stepRestart}
+	}
+	return []step{stepPrepare, stepUnit, stepRestart}
 }
 
 // paused, row 9. What differs is changed at the same time, as soon as the app can be stopped in an orderly way.

@@ -136,7 +136,7 @@ type App struct {
 	Pins           state.Pinned
 	// plain is Spec without what is kept of an adopted container.
 	plain spec.Container
-	// LeftBehind is why a start would not find the data that the app had in a container which is gone.
+	// LeftBehind is why a start would not find the data that the app had in a container which is gone, or by its unit.
 	LeftBehind *Fault
 	// Elsewhere are the targets for which the app's container has another source than the manifest.
 	Elsewhere []state.PinnedVolume
