@@ -126,6 +126,10 @@ func (r *Rig) bringUp(ctx context.Context) error {
 	if err := r.Put(r.config.Archy, archyPath, 0o755); err != nil {
 		return err
 	}
+	// The kernel gives a user so many keys on all nodes of this machine together: a keyring for each container is too many for a few nodes with all apps.
+	if err := r.WriteFile("/etc/containers/containers.conf.d/keyring.conf", []byte("[containers]\nkeyring = false\n"), 0o644); err != nil {
+		return err
+	}
 	// A disk below 1 TB would be pruned, and nothing indexes a pruned chain.
 	if err := r.WriteFile("/etc/archipelago/archy.yaml", []byte("bitcoin:\n  prune: 0\n"), 0o644); err != nil {
 		return err
