@@ -150,7 +150,7 @@ vm: tools ## the node as a virtual machine: limits, kills for memory, writes tha
 	ARCHY_ROUNDS=$(or $(ROUNDS),4) go test -count=1 -v -timeout 6h ./test/node/vm
 
 .PHONY: chaos
-chaos: ## strike nodes with all apps in eight ways, 20 rounds each (as root, hours; CHAOS='-scenario 2 -rounds 3 -group ten')
+chaos: ## strike nodes with all apps in eight ways and take them through their life, 20 rounds each (as root, hours; CHAOS='-scenario 2 -rounds 3 -group ten')
 	go build -trimpath -tags=$(TAGS),failpoints -ldflags '$(LDFLAGS)' -o bin/archy-failpoints ./cmd/archy
 	go run ./test/node/cmd/chaos -archy bin/archy-failpoints $(CHAOS)
 

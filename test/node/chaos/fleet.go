@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,12 +29,21 @@ type App struct {
 	Secrets []string
 	// SecretFiles are the files that they are made of; Rotatable are those whose value is in nobody's data and that are no hash.
 	SecretFiles, Rotatable []string
+	// Ports are its TCP ports on the host, Pages what answers there over HTTP.
+	Ports []int
+	Pages []page
 	// mountsSecret: it reads a secret as a file, from a podman secret that goes with the app.
 	mountsSecret bool
 	// turn is its place in the order of starts, from 1.
 	turn int
 	// needs are the apps of the group that it stands on or whose address it keeps.
 	needs []string
+}
+
+// page is an interface of an app that speaks HTTP; one for people is its user interface.
+type page struct {
+	url       string
+	forPeople bool
 }
 
 // Fleet is a group of apps that run together on one node.
@@ -84,6 +94,7 @@ func newApp(set *manifest.Set, id string, in func(string) bool) App {
 	a := App{ID: id, Container: m.Unit(), Image: m.Container.Image, Tier: m.Tier(), Probe: m.HealthCheck != nil,
 		Grace: time.Duration(m.StopGrace()) * time.Second}
 	a.readSecrets(m)
+	a.readPorts(m)
 	for _, path := range m.Claims() {
 		if strings.HasPrefix(path, dataDir) && !strings.Contains(path, "/secrets/") && filepath.Ext(path) == "" && a.Data == "" {
 			a.Data = path
@@ -147,6 +158,19 @@ func (a *App) readSecrets(m *manifest.App) {
 		a.SecretFiles = append(a.SecretFiles, s.SecretFile)
 		if !strings.Contains(s.SecretFile, "-db-") && !strings.HasSuffix(s.SecretFile, "-hash") {
 			a.Rotatable = append(a.Rotatable, s.SecretFile)
+		}
+	}
+}
+
+func (a *App) readPorts(m *manifest.App) {
+	for _, p := range m.Ports {
+		if p.Protocol == "tcp" {
+			a.Ports = append(a.Ports, p.Host)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Interfaces)) {
+		if i := m.Interfaces[name]; i.Protocol == "http" || i.Type == "ui" {
+			a.Pages = append(a.Pages, page{fmt.Sprintf("%s://127.0.0.1:%d%s", i.Protocol, i.Port, i.Path), i.Type == "ui"})
 		}
 	}
 }

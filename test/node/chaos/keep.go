@@ -97,10 +97,21 @@ func lost(before, now map[string]string) []string {
 	return out
 }
 
+// inTrash are the digests of what lies in archy's trash.
+func inTrash(data map[string]string) map[string]bool {
+	out := map[string]bool{}
+	for file, sum := range data {
+		if strings.HasPrefix(file, "./state/trash/") {
+			out[sum] = true
+		}
+	}
+	return out
+}
+
 // torn are archy's own files that are half written.
 func (r *Rig) torn(ctx context.Context) []string {
 	const mark = "\x01file "
-	res := r.sh(ctx, `cd `+dataDir+`/state; for f in $(find . -name '*.json' -not -path './quarantine/*') `+unitDir+`/*.container `+unitDir+`/*.network; do [ -e $f ] || continue; printf '\001file %s\n' $f; cat $f; done`)
+	res := r.sh(ctx, `cd `+dataDir+`/state; for f in $(find . -name '*.json' -not -path './quarantine/*' -not -path './trash/*') `+unitDir+`/*.container `+unitDir+`/*.network; do [ -e $f ] || continue; printf '\001file %s\n' $f; cat $f; done`)
 	if err := res.Error(); err != nil {
 		return []string{err.Error()}
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"git.tx1138.com/lfg2025/archy/test/node"
 )
 
 // Passes of the timer while a node recovers: on a node they are further apart, and the report says so.
@@ -101,6 +103,9 @@ func (r *Round) ask(ctx context.Context, apps []App) []string {
 			if a.Probe && !r.answers(ctx, a) {
 				return
 			}
+			if r.Scenario.Opens && !r.opened(ctx, a) {
+				return
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			back = append(back, a.ID)
@@ -120,6 +125,15 @@ func (r *Round) answers(ctx context.Context, a App) bool {
 		r.keep(res)
 	}
 	return res.Code == 0
+}
+
+// opened is opens, and what it says when it is not is kept.
+func (r *Round) opened(ctx context.Context, a App) bool {
+	err := r.opens(ctx, a)
+	if err != nil {
+		r.keep(node.Result{Args: []string{"open", a.ID}, Code: 1, Stderr: err.Error() + "\n"})
+	}
+	return err == nil
 }
 
 // timer makes pass after pass until it is stopped, when the scenario has one.

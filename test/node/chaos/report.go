@@ -123,23 +123,52 @@ func chapter(columns []column, rounds []Outcome, apps Fleet) string {
 		}
 		b.WriteString("\n")
 	}
+	for i, s := range Table() {
+		if s.EachFault && columns[i].Rounds > 0 {
+			b.WriteString(eachFault(columns[i], s, apps))
+		}
+	}
 	b.WriteString(failed(rounds))
+	return b.String()
+}
+
+// eachFault is the table of a scenario whose faults count by themselves.
+func eachFault(c column, s Scenario, apps Fleet) string {
+	var b strings.Builder
+	passed, most := 0, len(s.Faults)*len(apps)
+	fmt.Fprintf(&b, "\n%s, each of its %d states by itself:\n\n| app |", s.Name, len(s.Faults))
+	for _, f := range s.Faults {
+		b.WriteString(" " + f.Name + " |")
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(s.Faults)) + "\n")
+	for _, a := range apps {
+		fmt.Fprintf(&b, "| %s |", a.ID)
+		for _, f := range s.Faults {
+			now := c.Faults[f.Name][a.ID]
+			if now.passed() {
+				passed++
+			}
+			b.WriteString(" " + now.String() + " |")
+		}
+		b.WriteString("\n")
+	}
+	fmt.Fprintf(&b, "\n%d of these %d passed %d rounds and more without a failure.\n", passed, most, full)
 	return b.String()
 }
 
 func foreword(columns []column) string {
 	rounds, cells, passed := 0, 0, 0
-	for _, c := range columns {
-		rounds += c.Rounds
-		for _, cell := range c.Cells {
+	for i, s := range Table() {
+		rounds += columns[i].Rounds
+		for id := range columns[i].Cells {
 			cells++
-			if cell.Rounds >= full && cell.Passed == cell.Rounds {
+			if columns[i].passed(id, s) {
 				passed++
 			}
 		}
 	}
-	return fmt.Sprintf(`%d rounds; %d cells (one scenario on one app) were struck at least once, and %d of them passed %d rounds and more without a failure. A cell
-that did not run is empty and counts as not passed.
+	return fmt.Sprintf(`%d rounds; %d cells (one scenario on one app) were struck at least once, and %d of them passed %d rounds and more without a failure, of the
+lifecycle so many of each state. A cell that did not run is empty and counts as not passed.
 `, rounds, cells, passed, full)
 }
 

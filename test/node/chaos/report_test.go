@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -101,6 +102,43 @@ func TestEveryAppIsInAGroup(t *testing.T) {
 	}
 }
 
+// test that each state of the lifecycle is counted by itself, and that the whole is passed only when each state has had its rounds
+func TestReportCountsEachState(t *testing.T) {
+	apps, err := everyApp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rounds []Outcome
+	for n := range full * len(lifecycle.Faults) {
+		o := Outcome{Scenario: lifecycle.Number, Run: n + 1, Fault: lifecycle.Faults[n%len(lifecycle.Faults)].Name, Group: "ten", Apps: map[string]float64{"lnd": 15}}
+		if o.Fault == "stop" {
+			o.Apps["grafana"] = -1
+			o.Failures = []string{"grafana is not back"}
+		}
+		if o.Fault == "open UI" {
+			o.Apps["filebrowser"] = 0.5
+		}
+		rounds = append(rounds, o)
+	}
+	text := chapter(summarise(rounds, apps), rounds, apps)
+	for _, line := range []string{
+		"200 rounds; 3 cells", "and 0 of them passed",
+		"| 9 | lifecycle | 200 | 20 | 0 |",
+		"| app | install | open UI | stop | start | restart | reinstall | upgrade | survive reboot | survive manager restart | remove |",
+		"| lnd | 20/20, 15.0 | 20/20, 15.0 | 0/20, 15.0 | 20/20, 15.0 |",
+		"| filebrowser |  | 20/20, 0.5 |  |",
+		"| grafana |  |  | 0/20, not back |",
+		"10 of these 330 passed 20 rounds",
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("the report has no %q", line)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
 // test that who stands on an app may restart with it, over several steps, and nobody else may
 func TestDownstream(t *testing.T) {
 	f, err := NewFleet("ten")
@@ -156,5 +194,31 @@ func TestStrikesAreEven(t *testing.T) {
 		if n != few {
 			t.Errorf("%s: %d times, want %d", pair, n, few)
 		}
+	}
+}
+
+// test that what opens of an app is what its manifest publishes, and that only these publish nothing on the host
+func TestWhatOpens(t *testing.T) {
+	every, err := everyApp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var closed []string
+	for _, a := range every {
+		if len(a.Ports) == 0 && len(a.Pages) == 0 {
+			closed = append(closed, a.ID)
+		}
+	}
+	slices.Sort(closed)
+	if got := strings.Join(closed, " "); got != "archy-btcpay-db archy-mempool-db archy-nbxplorer immich-postgres immich-redis tailscale" {
+		t.Errorf("nothing opens of %s", got)
+	}
+	explorer, _ := every.Get("mempool")
+	if !slices.Equal(explorer.Pages, []page{{"http://127.0.0.1:4080/", true}}) || !slices.Equal(explorer.Ports, []int{4080}) {
+		t.Errorf("%+v", explorer)
+	}
+	lnd, _ := every.Get("lnd")
+	if len(lnd.Pages) != 0 || !slices.Equal(lnd.Ports, []int{9735, 10009, 8080}) {
+		t.Errorf("%+v", lnd)
 	}
 }

@@ -36,6 +36,10 @@ type Round struct {
 	forgets bool
 	// once: the first pass moves everybody over, each once. Nobody is back before.
 	once bool
+	// trashed: archy was asked to move all data to the trash, and they may lie there.
+	trashed bool
+	// undo takes back what the strike did, once everybody is back.
+	undo func(context.Context) error
 	// healedOnce judges the first of the heals that the timer makes.
 	healedOnce func(node.Result)
 }
@@ -70,6 +74,11 @@ func (r *Round) run(ctx context.Context) {
 		r.Fail("%v", err)
 	}
 	r.recover(ctx)
+	if r.undo != nil {
+		if err := r.undo(ctx); err != nil {
+			r.Fail("%v", err)
+		}
+	}
 	if err := r.settle(ctx); err != nil {
 		r.Fail("%v", err)
 	}
@@ -105,6 +114,10 @@ func (r *Round) after(ctx context.Context, before kept) {
 	if err != nil {
 		r.Fail("after: %v", err)
 		return
+	}
+	if r.trashed {
+		found := inTrash(now.data)
+		maps.DeleteFunc(before.data, func(_, sum string) bool { return found[sum] })
 	}
 	for _, what := range lost(before.data, now.data) {
 		r.Fail("data: %s", what)

@@ -25,6 +25,10 @@ type Scenario struct {
 	Heals bool
 	// SmallDisk: the data lie on a file system of their own that can be filled.
 	SmallDisk bool
+	// Opens: an app is back only when its page and its ports answer from the host, too.
+	Opens bool
+	// EachFault: each fault is a cell of its own for every app, and the report has a table of them.
+	EachFault bool
 	// Limit is how long an app may take to be back.
 	Limit func(App) time.Duration
 	// Sooner are faults, by name, after which everything must be back sooner than that.
@@ -50,7 +54,7 @@ func (s Scenario) limit(fault string, a App) time.Duration {
 
 // Table are the scenarios.
 func Table() []Scenario {
-	return []Scenario{archyKilled, containerKilled, powerCut, databaseLost, runtimeWiped, drift, partition, diskFull}
+	return []Scenario{archyKilled, containerKilled, powerCut, databaseLost, runtimeWiped, drift, partition, diskFull, lifecycle}
 }
 
 // always is a limit that is the same for every app.

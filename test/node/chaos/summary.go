@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// full is how many rounds of one cell must pass until the cell does.
+// full is how many rounds of one cell must pass until the cell does; where each fault counts by itself, it is so many rounds of each.
 const full = 20
 
 // cell is one scenario on one app.
@@ -29,7 +29,9 @@ type column struct {
 	// Limit is the longest that the scenario gives any app.
 	Limit float64         `json:"limit"`
 	Cells map[string]cell `json:"cells"`
-	times []float64
+	// Faults are the cells of each fault by itself, where they count.
+	Faults map[string]map[string]cell `json:"faults,omitempty"`
+	times  []float64
 }
 
 // summarise counts rounds. A round that broke a rule passes for none of its apps; a late app fails alone.
@@ -55,29 +57,64 @@ func summarise(rounds []Outcome, apps Fleet) []column {
 }
 
 func (c *column) add(o Outcome, s Scenario, apps Fleet) {
+	if s.EachFault {
+		c.addFault(o, s, apps)
+	}
 	c.Rounds++
 	c.Broken += min(1, len(o.Failures))
 	c.Late += min(1, len(o.Late))
 	for _, id := range slices.Sorted(maps.Keys(o.Apps)) {
 		took, now := o.Apps[id], c.Cells[id]
-		a, _ := apps.Get(id)
-		back := took >= 0
-		now.Rounds++
-		if back && len(o.Failures) == 0 && took <= s.limit(o.Fault, a).Seconds() {
-			now.Passed++
-		}
-		if !back || now.Longest < 0 {
-			now.Longest = -1
-		} else {
-			now.Longest = max(now.Longest, took)
+		if took >= 0 && now.Longest >= 0 {
 			c.times = append(c.times, took)
 		}
-		if back && took > c.Longest {
+		if took > c.Longest {
 			c.Longest, c.Slowest = took, id
 		}
-		c.Cells[id] = now
+		c.Cells[id] = now.add(o, s, apps, id)
 	}
 }
+
+// add counts a round for one app.
+func (c cell) add(o Outcome, s Scenario, apps Fleet, id string) cell {
+	took := o.Apps[id]
+	a, _ := apps.Get(id)
+	c.Rounds++
+	if took >= 0 && len(o.Failures) == 0 && took <= s.limit(o.Fault, a).Seconds() {
+		c.Passed++
+	}
+	if took < 0 || c.Longest < 0 {
+		c.Longest = -1
+	} else {
+		c.Longest = max(c.Longest, took)
+	}
+	return c
+}
+
+// addFault counts a round for its fault alone.
+func (c *column) addFault(o Outcome, s Scenario, apps Fleet) {
+	if c.Faults == nil {
+		c.Faults = map[string]map[string]cell{}
+	}
+	cells := c.Faults[o.Fault]
+	if cells == nil {
+		cells = map[string]cell{}
+		c.Faults[o.Fault] = cells
+	}
+	for id := range o.Apps {
+		cells[id] = cells[id].add(o, s, apps, id)
+	}
+}
+
+// passed tells that the cell of an app had all its rounds, of each fault where these count, and that none failed.
+func (c column) passed(id string, s Scenario) bool {
+	if !s.EachFault {
+		return c.Cells[id].passed()
+	}
+	return !slices.ContainsFunc(s.Faults, func(f Fault) bool { return !c.Faults[f.Name][id].passed() })
+}
+
+func (c cell) passed() bool { return c.Rounds >= full && c.Passed == c.Rounds }
 
 // everyApp are the apps of all groups.
 func everyApp() (Fleet, error) {

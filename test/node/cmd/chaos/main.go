@@ -31,7 +31,7 @@ func main() {
 func run(ctx context.Context) (failed int, err error) {
 	p := chaos.Plan{Config: chaos.Config{Talk: os.Stderr}}
 	flag.StringVar(&p.Archy, "archy", "bin/archy", "the `FILE` to try; built with the tag failpoints it can be killed at a chosen call")
-	flag.StringVar(&p.Group, "group", "all", "the apps that share the node: all, ten or core")
+	flag.StringVar(&p.Group, "group", "all", "the apps that share the node: all, ten, five or core")
 	flag.Uint64Var(&p.Seed, "seed", uint64(time.Now().Unix()), "what everything random comes from")
 	flag.IntVar(&p.Rounds, "rounds", 20, "how often each scenario strikes")
 	flag.IntVar(&p.First, "first", 1, "number of the first round: -seed, -scenario, -first and -rounds 1 repeat one")
