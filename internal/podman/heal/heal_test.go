@@ -436,6 +436,34 @@ func TestBootIDRenamesExactlyTheTwo(t *testing.T) {
 	}
 }
 
+// Rung 8: podman numbers its locks anew. A file of theirs that it cannot open is put aside before, which it would not get beyond; only its own.
+func TestLocksAreNumberedAnew(t *testing.T) {
+	ours := fmt.Sprintf("/libpod_rootless_lock_%d", os.Getuid())
+	for _, c := range []struct {
+		errors  string
+		renamed int
+		done    bool
+	}{
+		{"Error: the following locks are in use by multiple containers, please run 'podman system renumber' to resolve deadlocks", 0, true},
+		{"Error: failed to open 64 locks in " + ours + ": numerical result out of range", 1, true},
+		{"Error: failed to open 64 locks in /libpod_lock: numerical result out of range", 0, false},
+	} {
+		b := newBench(t)
+		b.info.errors = c.errors
+		b.write("/dev/shm"+ours, "locks")
+		r := b.Climb(context.Background(), Safe)
+		if r.Rungs[0].N != 8 || r.Rungs[0].Done != c.done || len(r.Renamed) != c.renamed || slices.Contains(b.ran, "podman system renumber") != c.done {
+			t.Errorf("%s: ran %q: %+v", c.errors, b.ran, r)
+		}
+		if _, err := os.Stat(b.host("/dev/shm" + ours)); (err != nil) != (c.renamed > 0) {
+			t.Errorf("%s: %v", c.errors, err)
+		}
+		b.live(100, "db", "db.service")
+		b.ran = nil
+		b.untouched(b.Climb(context.Background(), Full))
+	}
+}
+
 func TestBootIDOutsideTheRuntimeDirectory(t *testing.T) {
 	for _, dir := range []string{"/var/lib/archipelago", "RUN", "RUN/podman", "RUN/../1001/x"} {
 		b := newBench(t)

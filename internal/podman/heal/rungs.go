@@ -373,7 +373,26 @@ func (c *climb) renumber(ctx context.Context) error {
 			return fmt.Errorf("another podman runs (pid %d: podman %s); the locks are left", t.pid, t.args[1])
 		}
 	}
+	if err := c.locksAside(); err != nil {
+		return err
+	}
 	return c.run(ctx, perChange, "podman", "system", "renumber")
+}
+
+// unopened is podman's word that it cannot use the file of its locks, as after a change of num_locks.
+var unopened = regexp.MustCompile(`failed to open \d+ locks in (/[^:/]+):`)
+
+// locksAside: podman 5.4.2 opens the file of its locks before it knows that it is asked to number them anew, and ends there. Without one it makes one. Nothing lives
+// that would hold a lock.
+func (c *climb) locksAside() error {
+	m := unopened.FindStringSubmatch(c.d.Evidence)
+	if m == nil {
+		return nil
+	}
+	if m[1] != "/libpod_rootless_lock_"+strconv.Itoa(c.User.UID) {
+		return fmt.Errorf("%s is not the file of %s's locks; it is left", m[1], c.User.Name)
+	}
+	return c.aside("/dev/shm"+m[1], "/dev/shm"+m[1]+".archy-"+c.stamp())
 }
 
 // stop ends one container: that of a service through systemd, which passes the signal on and gives it its grace; any other one by a
