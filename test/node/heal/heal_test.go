@@ -1,12 +1,16 @@
 package heal_test
 
 import (
+	"bufio"
+	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+	"git.tx1138.com/lfg2025/archy/test/node"
 )
 
 const (
@@ -23,20 +27,23 @@ func TestHeal(t *testing.T) {
 		run  func(t *testing.T)
 	}{
 		{"run as root", n.asRoot},
-		{"slow and hung", n.slow},
-		{"socket down", n.socketDown},
-		{"stale pause process", n.stalePause},
-		{"locks exhausted", n.locks},
-		{"database vanished while running", n.vanished},
-		{"database of zeros while running", n.corrupt},
-		{"database of zeros with a foreign container", n.foreign},
-		{"database of zeros with a foreign container, all stopped first", n.stopApps},
-		{"runtime directory wiped", n.wiped},
-		{"database that believes what the runtime directory has lost", n.believes},
-		{"podman that lists and can start nothing", n.unsound},
-		{"database vanished while down", n.vanishedDown},
-		{"another boot id", n.bootID},
-		{"name in storage only", n.nameInStorage},
+		{"slow and hung", n.slow},                                                     // rung 0
+		{"socket down", n.socketDown},                                                 // rung 2
+		{"stale pause process", n.stalePause},                                         // rung 3
+		{"locks exhausted", n.locks},                                                  // rung 8, apps stopped for it
+		{"locks of another number", n.locksBroken},                                    // rung 8
+		{"database vanished while running", n.vanished},                               // rung 4
+		{"database of zeros while running", n.corrupt},                                // rung 5, 4
+		{"database of zeros with a foreign container", n.foreign},                     // rung 5 refused
+		{"database of zeros with a foreign container, all stopped first", n.stopApps}, // rung 5, 4, apps stopped for it
+		{"runtime directory wiped", n.wiped},                                          // no rung: a pass moves over
+		{"database that believes what the runtime directory has lost", n.believes},    // rung 3, 4
+		{"podman that lists and can start nothing", n.unsound},                        // no rung: nothing is touched
+		{"database vanished while down", n.vanishedDown},                              // no rung: a pass starts them
+		{"another boot id", n.bootID},                                                 // rung 7
+		{"name in storage only", n.nameInStorage},                                     // rung 6
+		{"user manager gone", n.noManager},                                            // rung 1
+		{"every rung was climbed", n.everyRung},
 	} {
 		if !t.Run(c.name, c.run) {
 			return // the next case would begin on a broken node
@@ -57,12 +64,21 @@ func (n machine) asRoot(t *testing.T) {
 	}
 }
 
-// Incident 5: what is slow is not broken, and what is hung is left to a person.
+// Incident 5: what is slow is not broken, and what is hung is left to a person; time heals it. Every podman answers after 20 s: archy's, that of the socket, and
+// those that systemd and conmon start.
 func (n machine) slow(t *testing.T) {
 	before := n.look(t)
-	n.write(t, "/usr/local/bin/podman", "#!/bin/sh\nsleep 6\nexec /usr/bin/podman \"$@\"\n")
-	n.MustRoot(t, "chmod", "755", "/usr/local/bin/podman")
-	n.check(t, heal.Slow)
+	n.idle(t)
+	n.MustRoot(t, "sh", "-ec", "mkdir /usr/lib/fast; cp /usr/bin/podman /usr/lib/fast/podman; printf '#!/bin/sh\\nsleep 20\\nexec /usr/lib/fast/podman \"$@\"\\n' >/tmp/slow; chmod 755 /tmp/slow; mv /tmp/slow /usr/bin/podman")
+	if d := n.check(t, heal.Slow); d.AnswerMS < 20_000 || len(d.Also) > 0 {
+		t.Errorf("%+v", d)
+	}
+	if r := n.heal(t, 0, nil); r.State != heal.Slow || r.Result != heal.Nothing || len(r.Rungs)+len(r.Renamed)+len(r.Stopped) > 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := n.pass(t, 0, heal.OK); r.Podman.Heal != nil {
+		t.Errorf("%+v", r.Podman)
+	}
 	// The machine under the test may be busy, which would explain every silence of podman. No container can be started meanwhile: the kernel gives
 	// a user namespace no /proc of its own while a part of it is covered.
 	n.write(t, "/tmp/loadavg", "0.10 0.10 0.10 1/100 1\n")
@@ -70,12 +86,32 @@ func (n machine) slow(t *testing.T) {
 	for _, want := range []heal.State{heal.Slow, heal.Slow, heal.Hung} {
 		n.check(t, want, "--limit=1s")
 	}
-	// The climb itself would wait for more than a minute; that it does nothing else is shown without a node.
 	if r := n.heal(t, heal.ExitHuman, nil, "--limit=1s", "--dry-run"); len(r.Rungs) != 1 || r.Rungs[0].N != 0 || r.Human == nil {
 		t.Errorf("%+v", r)
 	}
-	n.MustRoot(t, "sh", "-ec", "rm /usr/local/bin/podman; umount /proc/loadavg")
+	fast := sync.OnceFunc(func() {
+		n.MustRoot(t, "sh", "-ec", "umount /proc/loadavg; cp /usr/lib/fast/podman /usr/bin/podman.new; mv /usr/bin/podman.new /usr/bin/podman")
+	})
+	res := n.Run(t.Context(), node.Cmd{User: true, Args: []string{"archy", "podman", "heal", "--json", "--limit=15s"}, Stderr: sees("rung 0", fast)})
+	var r heal.Report
+	if document(t, res, &r); res.Code != 0 || r.State != heal.Hung || r.Result != heal.Healed || len(r.Rungs) != 1 || !r.Rungs[0].Done || len(r.Renamed)+len(r.Stopped) > 0 {
+		t.Errorf("exit code %d: %+v", res.Code, r)
+	}
+	n.counts(r)
 	n.healed(t, before, 0)
+}
+
+// sees is a place to write to that does something as soon as a text comes.
+func sees(text string, do func()) io.Writer {
+	r, w := io.Pipe()
+	go func() {
+		for lines := bufio.NewScanner(r); lines.Scan(); {
+			if strings.Contains(lines.Text(), text) {
+				do()
+			}
+		}
+	}()
+	return w
 }
 
 func (n machine) socketDown(t *testing.T) {
@@ -100,16 +136,37 @@ func (n machine) stalePause(t *testing.T) {
 	n.healed(t, before, 0)
 }
 
-// Locks can only be numbered anew while nothing lives: the apps keep serving.
+// Locks can only be numbered anew while nothing lives: the apps keep serving, until somebody decides that they may be down. Here they belong to volumes that
+// podman has forgotten.
 func (n machine) locks(t *testing.T) {
 	before := n.look(t)
-	n.user(t, "i=0; while podman volume create full-$i >/dev/null 2>&1; do i=$((i+1)); done")
+	n.idle(t)
+	n.user(t, "cp "+storage+"/db.sql /tmp/db.sql; i=0; while podman volume create full-$i >/dev/null 2>&1; do i=$((i+1)); done")
+	n.idle(t)
+	n.user(t, "cp /tmp/db.sql "+storage+"/db.sql; rm -rf "+storage+"/volumes/full-*")
 	n.check(t, heal.LocksExhausted)
-	if r := n.heal(t, heal.ExitHuman, nil, "--full"); !strings.Contains(r.Rungs[0].Reason, "containers live") {
+	for _, args := range [][]string{nil, {"--full"}} {
+		if r := n.heal(t, heal.ExitHuman, nil, args...); !strings.Contains(r.Rungs[0].Reason, "containers live") {
+			t.Errorf("%+v", r)
+		}
+	}
+	if r := n.heal(t, 0, []int{8}, "--full", "--stop-apps"); r.Result != heal.Healed || len(r.Stopped) != len(containers) || len(r.Renamed) > 0 {
 		t.Errorf("%+v", r)
 	}
-	n.user(t, "podman volume ls -q | grep ^full- | xargs podman volume rm >/dev/null")
-	n.healed(t, before, 0)
+	n.healed(t, before, 1)
+}
+
+// Somebody has changed how many locks there are, which podman takes up only when they are numbered anew.
+func (n machine) locksBroken(t *testing.T) {
+	before := n.look(t)
+	n.user(t, stop)
+	n.write(t, "/etc/containers/containers.conf.d/60-locks.conf", "[engine]\nnum_locks = 64\n")
+	n.check(t, heal.LocksBroken)
+	if r := n.heal(t, 0, []int{8}); r.Result != heal.Healed || len(r.Renamed) != 1 {
+		t.Errorf("%+v", r)
+	}
+	n.archy(t, 0, "reconcile", "--wait")
+	n.healed(t, before, 1)
 }
 
 // podman's service runs all the time, has the deleted file open and lists every container from it. A look says what a pass would do, a pass does it, and
@@ -257,4 +314,28 @@ func (n machine) nameInStorage(t *testing.T) {
 	before.starts["archy-mempool-db"]-- // only the one whose name it was is started
 	before.starts["bitcoin-knots"]--
 	n.healed(t, before, 1)
+}
+
+// Somebody has ended the user's manager, every app with it, and lingering is off. The runtime directory stays: the test's own session is in it.
+func (n machine) noManager(t *testing.T) {
+	before := n.look(t)
+	n.MustRoot(t, "sh", "-ec", "loginctl disable-linger archipelago; systemctl stop user@1000.service")
+	n.check(t, heal.NoUserBus)
+	if r := n.heal(t, 0, []int{1}); r.Result != heal.Healed || len(r.Renamed) > 0 {
+		t.Errorf("%+v", r)
+	}
+	if !n.Exists("/var/lib/systemd/linger/archipelago") {
+		t.Error("the user does not linger")
+	}
+	n.archy(t, 0, "reconcile", "--wait")
+	n.healed(t, before, 1)
+}
+
+// everyRung: no rung is shown by fakes alone.
+func (n machine) everyRung(t *testing.T) {
+	for rung := range 9 {
+		if !n.climbed[rung] {
+			t.Errorf("no case has climbed rung %d", rung)
+		}
+	}
 }

@@ -25,12 +25,15 @@ const (
 // The apps of the node, by container: two share a bridge, the third has a network of its own.
 var containers = []string{"archy-mempool-db", "bitcoin-knots", "filebrowser"}
 
-// machine is a node with archy and three apps.
-type machine struct{ *node.Node }
+// machine is a node with archy and three apps, and the rungs that were climbed on it.
+type machine struct {
+	*node.Node
+	climbed map[int]bool
+}
 
 func converged(t *testing.T) machine {
 	t.Helper()
-	n := machine{node.UpT(t, node.Options{Apps: containers})}
+	n := machine{node.UpT(t, node.Options{Apps: containers}), map[int]bool{}}
 	if err := n.Put(node.Archy(t), "/usr/local/bin/archy", 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -85,16 +88,21 @@ func (n machine) heal(t *testing.T, code int, rungs []int, args ...string) heal.
 	t.Helper()
 	var r heal.Report
 	document(t, n.archy(t, code, append([]string{"podman", "heal", "--json"}, args...)...), &r)
-	var done []int
-	for _, s := range r.Rungs {
-		if s.Done {
-			done = append(done, s.N)
-		}
-	}
-	if !slices.Equal(done, rungs) {
+	if done := n.counts(r); !slices.Equal(done, rungs) {
 		t.Fatalf("rungs %v, want %v: %+v", done, rungs, r)
 	}
 	return r
+}
+
+// counts remembers the rungs of a report that were done.
+func (n machine) counts(r heal.Report) []int {
+	var done []int
+	for _, s := range r.Rungs {
+		if s.Done {
+			done, n.climbed[s.N] = append(done, s.N), true
+		}
+	}
+	return done
 }
 
 // pass makes a pass, and wants the state of podman in its result.
@@ -104,6 +112,9 @@ func (n machine) pass(t *testing.T, code int, want heal.State) reconcile.Result 
 	document(t, n.archy(t, code, "reconcile", "--json"), &r)
 	if r.Podman.State != string(want) {
 		t.Fatalf("the pass found podman %s, want %s: %+v", r.Podman.State, want, r.Podman)
+	}
+	if r.Podman.Heal != nil {
+		n.counts(*r.Podman.Heal)
 	}
 	return r
 }

@@ -12,7 +12,7 @@ import (
 // TestReadOnlyDisk: after an error of the disk the kernel mounts it read-only. Whatever changes something ends for a person and writes nothing, whoever
 // looks is told, the app goes on; and once the disk can be written to again the next pass is an ordinary one.
 func TestReadOnlyDisk(t *testing.T) {
-	n := machine{node.UpT(t, node.Options{Apps: []string{"filebrowser"}})}
+	n := machine{Node: node.UpT(t, node.Options{Apps: []string{"filebrowser"}})}
 	if err := n.Put(node.Archy(t), "/usr/local/bin/archy", 0o755); err != nil {
 		t.Fatal(err)
 	}
