@@ -155,6 +155,9 @@ func (e *env) printReport(r heal.Report) error {
 		fmt.Fprintf(e.out, "  stopped: %s\n", names(r.Stopped))
 	}
 	fmt.Fprintf(e.out, "%s: podman is %s\n", r.Result, r.After)
+	if r.Human != nil && r.Human.Seen != r.Evidence {
+		fmt.Fprintf(e.out, "  seen: %s\n", r.Human.Seen)
+	}
 	e.explainHuman(r.Human)
 	return exitCode(r.ExitCode())
 }

@@ -189,7 +189,7 @@ func (r *Round) note(res node.Result) {
 	defer r.mu.Unlock()
 	e := Exit{Command: strings.Join(res.Args, " "), Code: res.Code}
 	if res.Code != 0 && slices.Contains(res.Args, "heal") {
-		e.Says = lastLines(res.Stdout+res.Stderr, 8)
+		e.Says = lastLines(res.Stdout, 6) + " | " + lastLines(res.Stderr, 8)
 	}
 	r.exits = append(r.exits, e)
 }
