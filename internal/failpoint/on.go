@@ -36,12 +36,14 @@ var plan = mustRead(os.Getenv(pointVariable), os.Getenv(logVariable))
 // points counts the calls of this process, or with a log those of all processes that share it: a run of first boot and its
 // child are counted as one.
 type points struct {
+	kind string // counts the calls of this kind alone; "" counts all
 	at   int
 	what string
 	log  string
 
-	mu sync.Mutex
-	n  int
+	mu   sync.Mutex
+	n    int
+	kept int // of the kind
 }
 
 // Variable tells that an environment variable is one of this package's.
@@ -62,8 +64,11 @@ func read(asked, log string) (*points, error) {
 		return p, nil
 	}
 	number, what, _ := strings.Cut(asked, ":")
+	if kind, n, ok := strings.Cut(number, " "); ok {
+		p.kind, number = kind, n
+	}
 	if _, err := fmt.Sscanf(number, "%d", &p.at); err != nil || p.at < 1 {
-		return nil, fmt.Errorf("%q: want a number from 1 and what happens there, as in 7:die-before", asked)
+		return nil, fmt.Errorf("%q: want a number from 1 and what happens there, as in 7:die-before, or of which kind, as in file 2:fail", asked)
 	}
 	switch p.what = what; what {
 	case fail, hang, dieBefore, dieAfter:
@@ -74,7 +79,7 @@ func read(asked, log string) (*points, error) {
 
 // Do makes one external call. A call that hangs ends with ctx.
 func Do(ctx context.Context, kind, object string, call func() error) error {
-	if plan.number(kind, object) != plan.at {
+	if !plan.here(kind, object) {
 		return call()
 	}
 	switch plan.what {
@@ -128,39 +133,56 @@ func die() error {
 	return nil
 }
 
-// number gives the next point its number and writes it down.
-func (p *points) number(kind, object string) int {
+// here gives the next point its number, writes it down, and tells that this is where it happens.
+func (p *points) here(kind, object string) bool {
+	n, same := p.number(kind, object)
+	if p.kind == "" {
+		return n == p.at
+	}
+	return kind == p.kind && same == p.at
+}
+
+// number is that of the next point, among all and among those of the kind that is asked for.
+func (p *points) number(kind, object string) (n, same int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.log == "" {
-		p.n++
-		return p.n
+		if p.n++; kind == p.kind {
+			p.kept++
+		}
+		return p.n, p.kept
 	}
-	n, err := appendLine(p.log, kind+" "+strings.ReplaceAll(object, "\n", " "))
+	n, same, err := appendLine(p.log, kind, strings.ReplaceAll(object, "\n", " "))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error: ARCHY_FAILPOINT_LOG:", err)
 		os.Exit(2)
 	}
-	return n
+	return n, same
 }
 
-// appendLine adds a numbered line and returns its number. Several processes may do so at a time.
-func appendLine(name, text string) (int, error) {
+// appendLine adds a numbered line and returns its number, and how many of this kind there are. Several processes may do so at a time.
+func appendLine(name, kind, object string) (n, same int, err error) {
 	f, err := openLog(name)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer f.Close()
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	have, err := os.ReadFile(name)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	n := strings.Count(string(have), "\n") + 1
-	_, err = fmt.Fprintf(f, "%d %s\n", n, text)
-	return n, err
+	n, same = 1, 1
+	for line := range strings.Lines(string(have)) {
+		if _, call, _ := strings.Cut(line, " "); strings.HasPrefix(call, kind+" ") {
+			same++
+		}
+		n++
+	}
+	_, err = fmt.Fprintf(f, "%d %s %s\n", n, kind, object)
+	return n, same, err
 }
 
 // openLog lets root's run and its child of the service user write into the same file, whoever came first.

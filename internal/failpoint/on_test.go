@@ -40,6 +40,7 @@ func TestPoint(t *testing.T) {
 	}{
 		{"", "a b c log", false, 0}, {"4:fail", "a b c log", false, 0}, {"2:fail", "a c log", false, 1}, {"2:hang", "a c log", false, 1},
 		{"2:die-before", "a log", true, -1}, {"2:die-after", "a b log", true, -1},
+		{"podman 2:fail", "a c log", false, 1}, {"file 1:fail", "a b c log", false, 0},
 	} {
 		dir := t.TempDir()
 		cmd := exec.Command(os.Args[0])
@@ -65,13 +66,15 @@ func TestPoint(t *testing.T) {
 }
 
 func TestRead(t *testing.T) {
-	for _, bad := range []string{"x", "0:fail", "3", "3:explode"} {
+	for _, bad := range []string{"x", "0:fail", "3", "3:explode", "file:fail"} {
 		if _, err := read(bad, ""); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}
-	if err := (&points{at: 1, what: fail}); err.number(File, "x") != 1 || err.number(File, "x") != 2 {
-		t.Error("without a log this process counts")
+	for _, p := range []*points{{at: 2, what: fail}, {kind: File, at: 1, what: fail}} {
+		if p.here(Child, "x") || !p.here(File, "x") || p.here(File, "x") {
+			t.Error("without a log this process counts")
+		}
 	}
 	plan = &points{at: 1, what: fail}
 	if err := Write("x", func() error { return nil }); !errors.Is(err, errInjected) {

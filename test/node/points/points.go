@@ -24,34 +24,60 @@ const (
 
 var modes = []string{"fail", "die-before", "die-after", "hang"}
 
-// Fault is what happens at which point; the zero value is none.
+// Fault is what happens at which point; the zero value is none. With a kind only the calls of that kind are counted: a run that waits longer than the first for an
+// app that starts asks more often, which moves all that follows.
 type Fault struct {
+	Kind string
 	At   int
 	What string
 }
 
 func (f Fault) String() string {
-	if f.At == 0 {
+	switch {
+	case f.At == 0:
 		return ""
+	case f.Kind != "":
+		return fmt.Sprintf("%s %d:%s", f.Kind, f.At, f.What)
 	}
 	return fmt.Sprintf("%d:%s", f.At, f.What)
+}
+
+// In is the point among the calls of a run, "" when that has ended before.
+func (f Fault) In(calls []string) string {
+	n := 0
+	for _, call := range calls {
+		if f.Kind == "" || kindOf(call) == f.Kind {
+			n++
+		}
+		if n == f.At {
+			return call
+		}
+	}
+	return ""
+}
+
+func kindOf(call string) string {
+	_, call, _ = strings.Cut(call, " ") // its number
+	kind, _, _ := strings.Cut(call, " ")
+	return kind
 }
 
 // Dies tells that the fault ends the process.
 func (f Fault) Dies() bool { return strings.HasPrefix(f.What, "die-") }
 
 // Choose takes n faults at random, without hangs: most of them last half a minute. ARCHY_POINTS=all takes each point with each
-// mode, a number that many; ARCHY_POINT=7:fail takes that one alone, ARCHY_POINT=7-20 these points with each mode.
-func Choose(t *testing.T, r *rand.Rand, points, n int) []Fault {
+// mode, a number that many; ARCHY_POINT=7:fail takes that one alone, ARCHY_POINT=7-20 these points with each mode, ARCHY_POINT=file all of that kind with each mode,
+// and ARCHY_POINT=file,7-20 both.
+func Choose(t *testing.T, r *rand.Rand, calls []string, n int) []Fault {
 	t.Helper()
 	var all []Fault
-	for i := range points {
+	for i := range calls {
 		for _, what := range modes {
-			all = append(all, Fault{i + 1, what})
+			all = append(all, Fault{At: i + 1, What: what})
 		}
 	}
 	if some := os.Getenv("ARCHY_POINT"); some != "" {
-		return named(t, all, some)
+		return named(t, calls, all, strings.Split(some, ","))
 	}
 	switch text := os.Getenv("ARCHY_POINTS"); text {
 	case "all":
@@ -69,18 +95,34 @@ func Choose(t *testing.T, r *rand.Rand, points, n int) []Fault {
 }
 
 // named are the faults that ARCHY_POINT names.
-func named(t *testing.T, all []Fault, some string) []Fault {
+func named(t *testing.T, calls []string, all []Fault, some []string) []Fault {
 	t.Helper()
+	var list []Fault
+	kinds := map[string]int{}
+	for i, call := range calls {
+		kind := kindOf(call)
+		kinds[kind]++
+		for k, what := range modes {
+			if f := (Fault{kind, kinds[kind], what}); slices.Contains(some, kind) || slices.Contains(some, f.String()) {
+				list = append(list, f)
+			} else if f := all[i*len(modes)+k]; slices.ContainsFunc(some, f.within) {
+				list = append(list, f)
+			}
+		}
+	}
+	if len(list) == 0 {
+		t.Fatalf("ARCHY_POINT=%s names no point", strings.Join(some, ","))
+	}
+	return list
+}
+
+// within tells that a fault is the one of that name, or of the points from one to another.
+func (f Fault) within(some string) bool {
 	var from, to int
 	if _, err := fmt.Sscanf(some, "%d-%d", &from, &to); err == nil {
-		all = slices.DeleteFunc(all, func(f Fault) bool { return f.At < from || f.At > to })
-	} else {
-		all = slices.DeleteFunc(all, func(f Fault) bool { return f.String() != some })
+		return f.At >= from && f.At <= to
 	}
-	if len(all) == 0 {
-		t.Fatalf("ARCHY_POINT=%s names no point", some)
-	}
-	return all
+	return f.String() == some
 }
 
 // Break runs a command with a fault at a point, or with none to learn the points. It must not panic.

@@ -31,6 +31,8 @@ var scenarios = []scenario{
 	{"upgrade", converged, nextImage, []string{"upgrade", "filebrowser", "--to", "v2.27.0-next"}, []string{"reconcile"}, 1},
 	{"migrate", converged, scripted, []string{"adopt", "--migrate", "filebrowser"}, []string{"adopt", "--migrate", "filebrowser"}, 1},
 	{"heal", converged, corrupted, []string{"podman", "heal"}, []string{"podman", "heal", "--full"}, 1},
+	{"heal: pause file", converged, strayPause, []string{"podman", "heal"}, []string{"podman", "heal", "--full"}, 1},
+	{"heal: names", converged, staleName, []string{"podman", "heal"}, []string{"podman", "heal", "--full"}, 1},
 	{"first boot", bare, nothing, []string{"first-boot"}, []string{"first-boot"}, 1},
 }
 
@@ -51,26 +53,30 @@ func (s scenario) run(t *testing.T, r *rand.Rand) {
 	s.prepare(m)
 	m.broken(s.args, points.Fault{}, "")
 	calls := points.Points(t, m.Node)
+	t.Logf("%s has %d points:\n%s", s.name, len(calls), strings.Join(calls, "\n"))
 	m.settled()
-	faults := points.Choose(t, r, len(calls), s.few)
+	faults := points.Choose(t, r, calls, s.few)
 	done, never := 0, 0
 	for _, f := range faults {
 		if s.ownNode() {
 			m.Cut()
 			m = s.start(t)
 		}
-		t.Logf("%s at %s", f, calls[f.At-1])
+		point := f.In(calls)
+		t.Logf("%s at %s", f, point)
 		m.hourPasses()
 		s.prepare(m)
 		kept := m.secrets()
-		m.broken(s.args, f, calls[f.At-1])
-		if len(points.Points(t, m.Node)) < f.At {
+		m.broken(s.args, f, point)
+		if now := f.In(points.Points(t, m.Node)); now == "" {
 			never++ // this run waited less often than the first
+		} else if now != point {
+			t.Logf("which was %s", now)
 		}
 		m.unharmed(kept)
 		m.again(m.next(s.after))
 		if m.settled(); t.Failed() {
-			t.Fatalf("%s did not converge after %s at %s\n%s", s.name, f, calls[f.At-1], m.said.String())
+			t.Fatalf("%s did not converge after %s at %s\n%s", s.name, f, point, m.said.String())
 		}
 		done++
 	}
@@ -130,6 +136,17 @@ func scripted(m *machine) {
 func corrupted(m *machine) {
 	m.user("systemctl --user stop podman.service; systemctl --user reset-failed; " +
 		"dd if=/dev/zero of=" + dataDir + "/containers/storage/db.sql bs=4096 count=1 conv=notrunc status=none")
+}
+
+// strayPause lets podman's pause file name a process that is no podman.
+func strayPause(m *machine) {
+	m.user("systemctl --user stop podman.service; systemctl --user reset-failed; systemctl --user stop other 2>/dev/null || true; " +
+		"systemd-run --user --quiet --collect --unit=other sleep 3600; systemctl --user show -P MainPID other | tr -d '\\n' >/run/user/1000/libpod/tmp/pause.pid")
+}
+
+// staleName lets a name server answer for a container that is gone.
+func staleName(m *machine) {
+	m.user("cd /run/user/1000/containers/networks; mkdir -p aardvark-dns; printf '10.89.9.1\\n%064d 10.89.9.2  gone\\n' 7 >aardvark-dns/other-net")
 }
 
 func nothing(*machine) {}

@@ -36,15 +36,16 @@ func TestPoints(t *testing.T) {
 			m.broken(t, points.Fault{}, "")
 			calls := points.Points(t, m.Node)
 			m.came(t, s.want)
-			faults := points.Choose(t, r, len(calls), 1)
+			faults := points.Choose(t, r, calls, 1)
 			for _, f := range faults {
-				t.Logf("%s at %s", f, calls[f.At-1])
+				point := f.In(calls)
+				t.Logf("%s at %s", f, point)
 				m.marked(t, s.pages)
-				m.broken(t, f, calls[f.At-1])
+				m.broken(t, f, point)
 				m.whole(t)
 				m.decided(t, f, s.want)
 				if m.came(t, s.want); t.Failed() {
-					t.Fatalf("%s: %s at %s\n%s", s.name, f, calls[f.At-1], m.sh(t, "archy update status --json; ls -la /opt/archipelago /usr/local/bin"))
+					t.Fatalf("%s: %s at %s\n%s", s.name, f, point, m.sh(t, "archy update status --json; ls -la /opt/archipelago /usr/local/bin"))
 				}
 			}
 			t.Logf("%s: %d points, %d runs, all came to their verdict", s.name, len(calls), len(faults))
