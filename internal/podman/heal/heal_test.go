@@ -416,6 +416,21 @@ func (b *bench) bootID() {
 		b.Layout.RuntimeDir+"/containers", b.Layout.RuntimeDir+"/libpod/tmp")
 }
 
+// A climb that was broken off between its two renames is followed by one within the same second: podman has made the first directory anew meanwhile.
+func TestBootIDTwiceWithinASecond(t *testing.T) {
+	b := newBench(t)
+	b.bootID()
+	first := b.Layout.RuntimeDir + "/containers.archy-20260102T030405Z"
+	b.write(first+"/of the last climb", "")
+	r := b.Climb(context.Background(), Safe)
+	if len(r.Renamed) != 2 || r.Renamed[0].To != b.Layout.RuntimeDir+"/containers.archy-20260102T030406Z" {
+		t.Errorf("%+v", r)
+	}
+	if _, err := os.Stat(b.host(first + "/of the last climb")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBootIDRenamesExactlyTheTwo(t *testing.T) {
 	b := newBench(t)
 	b.bootID()

@@ -150,7 +150,7 @@ func (c *climb) pauseAside() error {
 	file := c.pauseFile()
 	text, err := os.ReadFile(c.host(file))
 	if errors.Is(err, fs.ErrNotExist) && lostMonitors.MatchString(c.d.Evidence) {
-		return c.aside(c.aliveFile(), c.aliveFile()+".archy-"+c.stamp())
+		return c.aside(c.aliveFile(), c.beside(c.aliveFile()))
 	}
 	if err != nil {
 		return err
@@ -158,7 +158,18 @@ func (c *climb) pauseAside() error {
 	if pid := number(strings.TrimSpace(string(text))); pid > 0 && holdsNamespace(c.proc(), pid, c.User.UID) {
 		return fmt.Errorf("%s names a live podman process (pid %d); it is left", file, pid)
 	}
-	return c.aside(file, file+".archy-"+c.stamp())
+	return c.aside(file, c.beside(file))
+}
+
+// beside is a free name for what is put aside where it is. The last climb may have taken the name of this second: podman makes anew at once
+// what it misses.
+func (c *climb) beside(file string) string {
+	for at := c.Now(); ; at = at.Add(time.Second) {
+		name := file + ".archy-" + at.UTC().Format(stampForm)
+		if _, err := os.Lstat(c.host(name)); err != nil {
+			return name
+		}
+	}
 }
 
 // aside renames, and never over something.
@@ -351,12 +362,11 @@ func (c *climb) runtimeAside(ctx context.Context) error {
 	if err := c.run(ctx, quick, "systemctl", "--user", "stop", "podman.service"); err != nil {
 		return err
 	}
-	stamp := c.stamp()
 	for _, dir := range c.d.Paths {
 		if _, err := os.Lstat(c.host(dir)); err != nil {
 			continue
 		}
-		if err := c.aside(filepath.Clean(dir), filepath.Clean(dir)+".archy-"+stamp); err != nil {
+		if err := c.aside(filepath.Clean(dir), c.beside(filepath.Clean(dir))); err != nil {
 			return err
 		}
 	}
@@ -392,7 +402,7 @@ func (c *climb) locksAside() error {
 	if m[1] != "/libpod_rootless_lock_"+strconv.Itoa(c.User.UID) {
 		return fmt.Errorf("%s is not the file of %s's locks; it is left", m[1], c.User.Name)
 	}
-	return c.aside("/dev/shm"+m[1], "/dev/shm"+m[1]+".archy-"+c.stamp())
+	return c.aside("/dev/shm"+m[1], c.beside("/dev/shm"+m[1]))
 }
 
 // stop ends one container: that of a service through systemd, which passes the signal on and gives it its grace; any other one by a
