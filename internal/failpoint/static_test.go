@@ -115,7 +115,9 @@ var renames = []string{"os.Rename", "os.Remove", "os.RemoveAll", "os.Link", "os.
 
 // pointless are the functions in which such a call is no point, and why it need not be one.
 var pointless = map[string]string{
-	"internal/firstboot/disk.go leftover":          "a file that was never part of anything",
+	"internal/firstboot/disk.go makeDir":           "the new directory before it has its name",
+	"internal/firstboot/disk.go remove":            "a file that was never part of anything",
+	"internal/firstboot/wireguard.go syncTunnel":   "a copy that wg was to take; the next one is written over it",
 	"internal/firstboot/disk.go writeAt":           "the new file before it has its name",
 	"internal/firstboot/tor.go applyTor":           "a copy that Tor was to check; the next one is written over it",
 	"internal/metrics/metrics.go Write":            "the new file before it has its name",
