@@ -100,6 +100,7 @@ type Locker interface {
 type Records interface {
 	ReadRecord(app string) (r state.Record, found bool, err error)
 	WriteRecord(r state.Record) error
+	ReadHistory(app string) (state.History, error)
 	WriteHistory(h state.History) error
 	SavePrevUnit(container string, text []byte) error
 	PrevUnit(container string) (text []byte, found bool, err error)
@@ -653,7 +654,18 @@ func (r *run) keepHistory(ctx context.Context, c *change) error {
 	r.noteLack(c)
 	r.reportBreaker(c, now)
 	c.result.Breaker = breakerOf(h, now) // what this pass has counted is in it
-	return errors.Join(r.Records.WriteHistory(*h), r.refreshPeers(c), r.refreshAdopted(ctx, c))
+	return errors.Join(r.writeHistory(c), r.refreshPeers(c), r.refreshAdopted(ctx, c))
+}
+
+// writeHistory keeps what was counted, unless another command has closed the breaker since this pass looked: a long pass would open it again behind the
+// owner's back.
+func (r *run) writeHistory(c *change) error {
+	if c.History.IsOpen() {
+		if now, err := r.Records.ReadHistory(c.ID); err == nil && !now.IsOpen() {
+			return nil
+		}
+	}
+	return r.Records.WriteHistory(c.history)
 }
 
 // noteLack remembers that the app lacks something, until it is started or has run for ten minutes with it: when it is back the

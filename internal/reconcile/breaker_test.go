@@ -250,3 +250,31 @@ func TestAnAppThatLivesForAWhileIsNotCounted(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 }
+
+// A start by the owner closes the breaker while a long pass is at work on another app: that pass does not open it again at its end.
+func TestABreakerClosedMeanwhileStaysClosed(t *testing.T) {
+	n := fiveRunning(t)
+	open := state.History{App: "web"}
+	open.Open(n.peek(), n.bootID, "too many failures in 30 minutes")
+	n.drop(n.containers["web"])
+	n.services["web.service"].ActiveState, n.services["web.service"].SubState = "failed", "failed"
+	if err := n.store.WriteHistory(open); err != nil {
+		t.Fatal(err)
+	}
+	apps := five()
+	apps["solo"] = changedTo(apps["solo"])
+	n.load(apps)
+	n.onCall = func(call string) {
+		if call == "restart solo.service" || call == "start solo.service" {
+			if err := n.store.WriteHistory(state.History{App: "web"}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if got := n.result(n.pass(), "web"); got.Row != "25" {
+		t.Fatalf("%+v", got)
+	}
+	if h, err := n.store.ReadHistory("web"); err != nil || h.IsOpen() {
+		t.Errorf("%+v, %v", h, err)
+	}
+}
