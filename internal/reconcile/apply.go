@@ -539,7 +539,7 @@ func (r *run) finish(ctx context.Context) []AppResult {
 	for _, id := range r.order {
 		c := r.apps[id]
 		r.settle(c, final)
-		if err := r.keepHistory(ctx, c); err != nil && c.result.Error == nil {
+		if err := r.keepHistory(c); err != nil && c.result.Error == nil {
 			c.result.Class, c.result.Error = ClassFailed, &AppError{Code: "state", Message: err.Error()}
 		}
 		if e := c.result.Error; e != nil && e.Code == breakerIsOpen && len(e.LogTail) == 0 {
@@ -602,7 +602,7 @@ func (r *run) settle(c *change, final map[string]podman.Container) {
 }
 
 // keepHistory counts what the breaker counts. An app in its desired state with nothing to remember costs no write.
-func (r *run) keepHistory(ctx context.Context, c *change) error {
+func (r *run) keepHistory(c *change) error {
 	if c.busy {
 		return nil // the other command has counted, and may have written the record
 	}
@@ -654,7 +654,7 @@ func (r *run) keepHistory(ctx context.Context, c *change) error {
 	r.noteLack(c)
 	r.reportBreaker(c, now)
 	c.result.Breaker = breakerOf(h, now) // what this pass has counted is in it
-	return errors.Join(r.writeHistory(c), r.refreshPeers(c), r.refreshAdopted(ctx, c))
+	return errors.Join(r.writeHistory(c), r.refreshPeers(c), r.refreshAdopted(c))
 }
 
 // writeHistory keeps what was counted, unless another command has closed the breaker since this pass looked: a long pass would open it again behind the
@@ -700,12 +700,21 @@ func (r *run) reportBreaker(c *change, now time.Time) {
 // settles tells that a container is between two states; one that stays there for more than a pass is repaired.
 func settles(st string) bool { return st == podman.StateUnknown || st == podman.StateRemoving }
 
-// refreshPeers notes that a peer is another container at the same address, so that the next pass need not ask again. Nothing hurries: an app that
-// another command holds, or has changed since it was looked at, keeps its record until the next pass, and so does one whose lock this pass has given back.
+// refreshPeers notes that a peer is another container at the same address, so that the next pass need not ask again.
 func (r *run) refreshPeers(c *change) error {
 	if len(c.SamePeers) == 0 || c.lock != nil || c.record.Op != nil {
 		return nil
 	}
+	ids := map[string]string{}
+	maps.Copy(ids, c.record.PeerIDs)
+	maps.Copy(ids, c.SamePeers)
+	c.record.PeerIDs = ids
+	return r.writeUnlessOvertaken(c)
+}
+
+// writeUnlessOvertaken writes the record of an app that this pass only looked at. Nothing hurries: one that another command holds, or has changed since,
+// keeps its record until the next pass.
+func (r *run) writeUnlessOvertaken(c *change) error {
 	lock, err := r.Locks.App(context.Background(), c.ID, 0)
 	if errors.As(err, new(state.ErrLocked)) {
 		return nil
@@ -717,10 +726,6 @@ func (r *run) refreshPeers(c *change) error {
 	if r.overtaken(c) {
 		return nil
 	}
-	ids := map[string]string{}
-	maps.Copy(ids, c.record.PeerIDs)
-	maps.Copy(ids, c.SamePeers)
-	c.record.PeerIDs = ids
 	return r.Records.WriteRecord(c.record)
 }
 

@@ -99,22 +99,14 @@ func (c *change) pinAdopted() {
 
 // refreshAdopted keeps the record of an adopted container up to date: somebody may make it anew with other mounts, and a record that an
 // older version wrote may lack them.
-func (r *run) refreshAdopted(ctx context.Context, c *change) error {
+func (r *run) refreshAdopted(c *change) error {
 	if !c.Legacy() || c.changed || !isLegacyRecord(c.App) || !c.record.Installed || c.record.Op != nil {
 		return nil
 	}
 	if c.pinAdopted(); reflect.DeepEqual(c.record, *c.Record) {
 		return nil
 	}
-	lock, err := r.Locks.App(ctx, c.ID, 0)
-	if err != nil {
-		return nil // another command's, and it is looked at again in the next pass
-	}
-	defer lock.Release()
-	if r.overtaken(c) {
-		return nil
-	}
-	return r.Records.WriteRecord(c.record)
+	return r.writeUnlessOvertaken(c)
 }
 
 func (r *run) writeSecret(op Operation) error {
