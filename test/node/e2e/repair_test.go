@@ -228,12 +228,15 @@ func every(a reconcile.Action) map[string]reconcile.Action {
 	return all
 }
 
-// restartedOnce reads in the journal how often the containers of the last pass were made.
-func restartedOnce(t *testing.T, n *machine, r reconcile.Result) {
+func restartedOnce(t *testing.T, n *machine, r reconcile.Result) { n.startedOnce(t, r, ten) }
+
+// startedOnce reads in the journal how often the containers of the last pass were made; names has them by app.
+func (n *machine) startedOnce(t *testing.T, r reconcile.Result, names map[string]string) {
+	t.Helper()
 	since := r.StartedAt.Local().Format("2006-01-02 15:04:05")
 	for id := range actions(r) {
-		text := n.MustRoot(t, "journalctl", "--no-pager", "-o", "cat", "--since", since, "_SYSTEMD_USER_UNIT="+ten[id]+".service", "+", "USER_UNIT="+ten[id]+".service")
-		if got := regexp.MustCompile(`(?m)^Started `+ten[id]+`\.service`).FindAllString(text, -1); len(got) != 1 {
+		text := n.MustRoot(t, "journalctl", "--no-pager", "-o", "cat", "--since", since, "_SYSTEMD_USER_UNIT="+names[id]+".service", "+", "USER_UNIT="+names[id]+".service")
+		if got := regexp.MustCompile(`(?m)^Started `+names[id]+`\.service`).FindAllString(text, -1); len(got) != 1 {
 			t.Errorf("%s was started %d times:\n%s", id, len(got), text)
 		}
 	}

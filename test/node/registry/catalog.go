@@ -158,6 +158,9 @@ var filebrowser = recipe{
 // toolPorts are those that a health tool asks: the servers publish none on the host.
 var toolPorts = map[string]string{"pg_isready": "5432", "redis-cli": "6379"}
 
+// users are those of the real images that run as somebody else than root and that no manifest names: only they can write the data.
+var users = map[string]string{"grafana": "472:0"}
+
 // generic listens on the app's ports, keeps its data in the app's first volume, and has every health tool.
 func generic(w Wanted) recipe {
 	ports := w.Ports
@@ -168,7 +171,7 @@ func generic(w Wanted) recipe {
 	}
 	r := recipe{
 		config: v1.Config{
-			Entrypoint: []string{"server"}, ExposedPorts: set{},
+			Entrypoint: []string{"server"}, ExposedPorts: set{}, User: users[w.Name],
 			Env: []string{"STANDIN_NAME=" + w.Name, "STANDIN_PORTS=" + strings.Join(ports, ","), "STANDIN_DATA=" + w.Data},
 		},
 		standins: []string{"/usr/local/bin/server", "/usr/bin/bash", "/usr/bin/curl", "/usr/bin/pg_isready", "/usr/bin/redis-cli"},
