@@ -181,7 +181,7 @@ func (e *env) lndContainer(ctx context.Context) (dir string, ports map[int]int, 
 	}
 	i := slices.IndexFunc(list, func(c podman.Container) bool { return c.Name == app.Unit() && c.State == podman.StateRunning })
 	if i < 0 {
-		return "", nil, &wallet.Problem{Code: "not-running", Text: "lnd does not run", Hint: "archy status lnd; or, to install it: archy reconcile --create-missing --container=lnd"}
+		return "", nil, &wallet.Problem{Code: "not-running", Text: "lnd does not run", Hint: "archy why lnd; or, if it is not installed: archy install lnd"}
 	}
 	ports = map[int]int{restPort: restPort, grpcPort: grpcPort}
 	for _, p := range list[i].Ports {

@@ -81,7 +81,7 @@ func (r *run) execute(ctx context.Context, c *change, op Operation) error {
 // adopt writes an install record and nothing else. Where the data lie is in it: a container that vanishes cannot say so any more.
 func (r *run) adopt(c *change) error {
 	c.record.Owner, c.record.Installed, c.record.By = state.Legacy, true, state.ByAdopt
-	c.record.InstalledAt, c.record.RemovedAt = r.Now().UTC(), time.Time{}
+	c.record.InstalledAt, c.record.RemovedAt, c.record.RemovedWith = r.Now().UTC(), time.Time{}, ""
 	c.record.Image, c.record.ImageID = c.C.Image, c.C.ImageID
 	c.pinAdopted()
 	c.changed = true
@@ -228,7 +228,7 @@ func (r *run) install(c *change) error {
 		return nil
 	}
 	c.record.Installed, c.record.By, c.record.Owner = true, c.By, state.Quadlet
-	c.record.InstalledAt, c.record.RemovedAt = r.Now().UTC(), time.Time{}
+	c.record.InstalledAt, c.record.RemovedAt, c.record.RemovedWith = r.Now().UTC(), time.Time{}, ""
 	c.record.Pinned.Volumes = c.Elsewhere // also of an alternative that it takes over from
 	if c.record.By == "" {
 		c.record.By = state.ByFirstBoot

@@ -16,7 +16,7 @@ import (
 func (r *run) forget(c *change) error {
 	c.changed = true
 	c.pinAdopted()
-	c.record.Installed, c.record.RemovedAt = false, r.Now().UTC()
+	c.record.Installed, c.record.RemovedAt, c.record.RemovedWith = false, r.Now().UTC(), r.Options.RemoveWith[c.ID]
 	c.record.Op, c.record.FailedHash, c.record.PendingRestart, c.record.SpecHash = nil, "", "", ""
 	return r.Records.WriteRecord(c.record)
 }

@@ -176,7 +176,12 @@ func (r requested) remove(o *Options) error {
 		return refuse("archy remove --cascade "+strings.Join(r.Apps, " ")+" removes them too",
 			"%s is needed by apps that are installed: %s", strings.Join(r.Apps, ", "), strings.Join(rest, ", "))
 	}
-	o.Only, o.Remove = gone, gone
+	o.Only, o.Remove, o.RemoveWith = gone, gone, map[string]string{}
+	for _, id := range gone {
+		if whose := r.follows(r.app(id), gone); whose != "" && !slices.Contains(r.Apps, id) {
+			o.RemoveWith[id] = whose
+		}
+	}
 	if r.Purge {
 		o.Purge = r.Apps
 	}
@@ -187,23 +192,30 @@ func (r requested) remove(o *Options) error {
 func (r requested) withPages(ids []string) []string {
 	ids = slices.Clone(ids)
 	for _, b := range r.w.Apps {
-		if b.installed() && r.follows(b, ids) && !slices.Contains(ids, b.ID) {
+		if b.installed() && r.follows(b, ids) != "" && !slices.Contains(ids, b.ID) {
 			ids = append(ids, b.ID)
 		}
 	}
 	return ids
 }
 
-// follows tells that the app is the page of one of those, or of an alternative to it.
-func (r requested) follows(b *App, ids []string) bool {
+// follows is that one of those whose page the app is, itself or as an alternative; "": of none.
+func (r requested) follows(b *App, ids []string) string {
 	if b.Manifest == nil || b.Manifest.Follows == "" {
-		return false
+		return ""
 	}
 	first := r.app(b.Manifest.Follows)
-	return slices.ContainsFunc(ids, func(id string) bool {
-		a := r.app(id)
-		return a != nil && (id == b.Manifest.Follows || first != nil && excludes(a, first) && !(first.installed()))
-	})
+	for _, id := range ids {
+		if a := r.app(id); a != nil && (id == b.Manifest.Follows || first != nil && excludes(a, first) && !first.installed()) {
+			return id
+		}
+	}
+	return ""
+}
+
+// mayFollow tells that a page comes with its app: it was never there, or it was removed with an app and not for itself.
+func mayFollow(b *App) bool {
+	return b.Want == WantNone || b.Want == WantAbsent && b.Record != nil && b.Record.RemovedWith != ""
 }
 
 // install wants the apps, what they need and does not run yet, and the pages of all that is new.
@@ -217,7 +229,7 @@ func (r requested) install(o *Options) error {
 	}
 	ids := r.newNeeds(o, r.Apps)
 	for _, b := range r.w.Apps {
-		if b.Want == WantNone && r.follows(b, ids) && o.Install[b.ID] == "" {
+		if mayFollow(b) && r.follows(b, ids) != "" && o.Install[b.ID] == "" {
 			o.Install[b.ID] = state.ByCompanion
 			ids = append(ids, b.ID)
 		}

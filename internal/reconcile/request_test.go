@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
@@ -19,6 +20,13 @@ func page(of string) build {
 
 // someday is an optional app that nobody has asked for yet.
 var someday = all(noContainer, noUnit, noRecord, desire(WantNone), func(a *App) { a.Manifest.Optional = true })
+
+// removedWith is an app that its owner removed, with another one or for itself.
+func removedWith(id string) build {
+	return all(noContainer, noUnit, desire(WantAbsent), func(a *App) {
+		a.Record = &state.Record{App: a.ID, RemovedAt: time.Unix(1, 0), RemovedWith: id}
+	})
+}
 
 // estate is a node with two alternatives, what stands on the first of them, and apps that are not installed.
 func estate(more ...build) *World {
@@ -83,7 +91,11 @@ func TestARequestBecomesAPass(t *testing.T) {
 		{name: "remove of what a stopped app needs", request: Request{Verb: VerbRemove, Apps: []string{"knots"}}, node: []build{on("lnd", desire(WantStopped))},
 			refusal: "needed by apps that are installed: lnd"},
 		{name: "remove takes the page along", request: Request{Verb: VerbRemove, Apps: []string{"lnd"}}, only: "lnd lnd-ui",
-			check: func(o Options) bool { return len(o.Remove) == 2 && len(o.Purge) == 0 }},
+			check: func(o Options) bool {
+				return len(o.Remove) == 2 && len(o.Purge) == 0 && maps.Equal(o.RemoveWith, map[string]string{"lnd-ui": "lnd"})
+			}},
+		{name: "remove of a page that is named", request: Request{Verb: VerbRemove, Apps: []string{"lnd", "lnd-ui"}}, only: "lnd lnd-ui",
+			check: func(o Options) bool { return len(o.RemoveWith) == 0 }},
 		{name: "remove --cascade", request: Request{Verb: VerbRemove, Apps: []string{"knots"}, Cascade: true, Purge: true}, only: "knots lnd lnd-ui",
 			check: func(o Options) bool { return slices.Equal(o.Purge, []string{"knots"}) }},
 		{name: "remove of all at once", request: Request{Verb: VerbRemove, Apps: []string{"knots", "lnd"}}, only: "knots lnd lnd-ui"},
@@ -91,6 +103,11 @@ func TestARequestBecomesAPass(t *testing.T) {
 			check: func(o Options) bool {
 				return maps.Equal(o.Install, map[string]string{"pay": state.ByInstall, "db": state.ByDependency, "pay-ui": state.ByCompanion})
 			}},
+		{name: "install brings back the page that went with it", request: Request{Verb: VerbInstall, Apps: []string{"pay"}},
+			node: []build{on("pay-ui", removedWith("pay"))}, only: "db pay pay-ui",
+			check: func(o Options) bool { return o.Install["pay-ui"] == state.ByCompanion }},
+		{name: "install leaves the page that was removed for itself", request: Request{Verb: VerbInstall, Apps: []string{"pay"}},
+			node: []build{on("pay-ui", removedWith(""))}, only: "db pay"},
 		{name: "install of what is installed", request: Request{Verb: VerbInstall, Apps: []string{"files"}}, only: "files"},
 		{name: "install of an alternative", request: Request{Verb: VerbInstall, Apps: []string{"core"}}, refusal: "core and knots cannot both be installed"},
 		{name: "install --no-start", request: Request{Verb: VerbInstall, Apps: []string{"pay"}, NoStart: true}, only: "db pay pay-ui",

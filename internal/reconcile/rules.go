@@ -30,6 +30,8 @@ type Options struct {
 	Restart []string
 	// Remove are apps that are taken away; the data of those in Purge go to the trash.
 	Remove, Purge []string
+	// RemoveWith are those in Remove that go because they are the page of another one there, by id.
+	RemoveWith map[string]string
 	// Upgrade are apps that get another image: a reference, or "" for the manifest's. AllowDowngrade lets it be an older one.
 	Upgrade        map[string]string
 	AllowDowngrade bool

@@ -489,3 +489,27 @@ func TestDataDirsOfTheManifest(t *testing.T) {
 		{Type: "bind", Source: "/d/secrets/x", Target: "/x"}, {Type: "bind", Source: "/mnt/usb", Target: "/usb"}, {Type: "bind", Source: "/d/other", Target: "/o", Options: []string{"ro"}}}}
 	equal(t, "directories", strings.Join(dataDirs(app, "/d"), " "), "/d/files")
 }
+
+// A page goes with its app and comes back with it; one that its owner took away for itself stays away.
+func TestAPageComesBackWithItsApp(t *testing.T) {
+	page := strings.Replace(manifestOf("page", 3, "  follows: solo\n", strings.Replace(dependsOn("solo"), "healthy", "started", 1)), "optional: false", "optional: true", 1)
+	n := newNode(t, map[string]string{"solo": manifestOf("solo", 3), "page": page}).firstBootDone()
+	n.pass()
+	if !n.runs("page") {
+		t.Fatal("the page did not come with its app")
+	}
+	n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"solo"}})
+	if n.pass(); n.runs("solo") || n.runs("page") {
+		t.Fatal("a pass brings back what was removed")
+	}
+	n.mustVerb(0, Request{Verb: VerbInstall, Apps: []string{"solo"}})
+	if !n.runs("solo") || !n.runs("page") {
+		t.Errorf("installed again: app %v, page %v", n.runs("solo"), n.runs("page"))
+	}
+	n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"page"}})
+	n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"solo"}})
+	n.mustVerb(0, Request{Verb: VerbInstall, Apps: []string{"solo"}})
+	if !n.runs("solo") || n.runs("page") {
+		t.Errorf("the page was removed for itself: app %v, page %v", n.runs("solo"), n.runs("page"))
+	}
+}

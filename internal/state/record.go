@@ -36,6 +36,8 @@ type Record struct {
 	InstalledAt time.Time `json:"installed_at,omitzero"`
 	By          string    `json:"by,omitempty"`
 	RemovedAt   time.Time `json:"removed_at,omitzero"`
+	// RemovedWith is the app whose page this one is and with which it was removed; it comes back with that.
+	RemovedWith string `json:"removed_with,omitempty"`
 
 	// Image is the pinned reference: reconcile never changes it.
 	Image   string `json:"image,omitempty"`
