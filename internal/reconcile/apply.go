@@ -438,7 +438,7 @@ func (r *run) overtaken(c *change) bool {
 	if err != nil { // told when it was observed; a write keeps it aside
 		return false
 	}
-	if c.Record == nil {
+	if c.Record == nil || c.RecordLost {
 		return found
 	}
 	return !found || !reflect.DeepEqual(now, *c.Record)

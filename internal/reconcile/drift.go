@@ -71,7 +71,7 @@ func (ob *observation) pins(a *App, in podman.Inspect) state.Pinned {
 	if a.Record != nil {
 		p = a.Record.Pinned
 	}
-	p.ExtraPorts, p.Env = nil, databaseNames(a.Manifest, in)
+	p.ExtraPorts, p.Env = nil, databaseNames(a.Manifest, in.Env.Map())
 	wanted := map[string]bool{}
 	for _, w := range a.Manifest.Ports {
 		wanted[fmt.Sprintf("%d/%s", w.Host, w.Protocol)] = true
@@ -151,9 +151,8 @@ func PinnedVolumes(app *manifest.App, in podman.Inspect) []state.PinnedVolume {
 
 // databaseNames are the names that a database of the old container was made with, where the manifest has others: they are in its
 // data by now. A name that the manifest takes from a secret stays the secret's.
-func databaseNames(app *manifest.App, in podman.Inspect) map[string]string {
+func databaseNames(app *manifest.App, have map[string]string) map[string]string {
 	var names map[string]string
-	have := in.Env.Map()
 	for _, entry := range app.Environment {
 		key, value, _ := strings.Cut(entry, "=")
 		old := have[key]

@@ -3,6 +3,8 @@ package reconcile
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -375,4 +377,68 @@ func TestAManifestMovesNoData(t *testing.T) {
 	n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"solo"}})
 	n.mustVerb(0, Request{Verb: VerbInstall, Apps: []string{"solo"}})
 	at(n, "/var/lib/archipelago/bigger/solo")
+}
+
+// A record that is lost, or cut short, is made anew from the app's unit, whoever else has forgotten the app: it stays installed, with
+// its image and its data where they were, and nothing is restarted. Nobody has to ask for it.
+func TestALostRecordIsMadeAnew(t *testing.T) {
+	text := strings.Replace(manifestOf("solo", 3, fmt.Sprintf(dataOf, "solo"), "  environment: [POSTGRES_DB=solo]\n"), "optional: false", "optional: true", 1)
+	for name, lose := range map[string]func(file string) error{
+		"gone":      os.Remove,
+		"cut short": func(file string) error { return os.WriteFile(file, []byte("{\"sche"), 0o600) },
+		"empty":     func(file string) error { return os.WriteFile(file, nil, 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, map[string]string{"solo": text}).firstBootDone()
+			n.script("solo", oldImage, binds("/mnt/old/solo", "/data"), func(i *podman.Inspect) {
+				i.Env = append(i.Env, "POSTGRES_DB=older")
+				i.Ports = append(i.Ports, podman.Port{HostIP: "127.0.0.1", HostPort: 18080, ContainerPort: 80, Protocol: "tcp"},
+					podman.Port{HostPort: 18081, ContainerPort: 81, Protocol: "udp"})
+			})
+			n.pass(migrateAll)
+			n.later(time.Hour)
+			n.pass()
+			before, was := n.record("solo"), n.containers["solo"].ID
+			n.load(map[string]string{"solo": upgraded(text, "v2.0")})
+			if err := lose(n.layout.Host(n.layout.State("apps", "solo.json"))); err != nil {
+				t.Fatal(err)
+			}
+			r := n.result(n.pass(), "solo")
+			if r.Action != Adopted || !strings.Contains(r.Cause, "record was lost") || n.containers["solo"].ID != was {
+				t.Errorf("%s (%s)", r.Action, r.Cause)
+			}
+			now := n.record("solo")
+			if !now.Installed || now.Owner != state.Quadlet || now.Image != before.Image || len(before.Pinned.ExtraPorts) != 2 || !reflect.DeepEqual(now.Pinned, before.Pinned) {
+				t.Errorf("the record was\n%+v\nand is\n%+v", before, now)
+			}
+			n.later(time.Hour)
+			if r := n.result(n.pass(), "solo"); r.Action != NoOp || n.containers["solo"].ID != was {
+				t.Errorf("afterwards: %s (%s)", r.Action, r.Cause)
+			}
+			n.mustVerb(0, Request{Verb: VerbRestart, Apps: []string{"solo"}})
+		})
+	}
+}
+
+// What a newer archy wrote may be whole: it is left as it is, and said, until the owner installs the app.
+func TestARecordOfANewerArchyIsLeft(t *testing.T) {
+	n := newNode(t, map[string]string{"solo": strings.Replace(manifestOf("solo", 3), "optional: false", "optional: true", 1)}).firstBootDone()
+	n.mustVerb(0, Request{Verb: VerbInstall, Apps: []string{"solo"}})
+	file := n.layout.Host(n.layout.State("apps", "solo.json"))
+	const newer = `{"schema": 9, "app": "solo"}`
+	if err := os.WriteFile(file, []byte(newer), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.later(time.Hour)
+	r := n.result(n.pass(), "solo")
+	if text, _ := os.ReadFile(file); r.Action != Left || !strings.Contains(r.Cause, "newer archy") || !strings.Contains(r.Cause, "archy install solo") || string(text) != newer {
+		t.Errorf("%s (%s), the record is %s", r.Action, r.Cause, text)
+	}
+	n.mustVerb(3, Request{Verb: VerbInstall, Apps: []string{"solo"}})
+	if !n.record("solo").Installed {
+		t.Error("it is not installed")
+	}
+	if kept, _ := filepath.Glob(file + ".unreadable-*"); len(kept) != 1 {
+		t.Errorf("kept aside: %q", kept)
+	}
 }

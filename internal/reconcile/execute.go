@@ -80,11 +80,14 @@ func (r *run) execute(ctx context.Context, c *change, op Operation) error {
 
 // adopt writes an install record and nothing else. Where the data lie is in it: a container that vanishes cannot say so any more.
 func (r *run) adopt(c *change) error {
+	c.changed = true
+	if c.RecordLost {
+		return r.Records.WriteRecord(c.record)
+	}
 	c.record.Owner, c.record.Installed, c.record.By = state.Legacy, true, state.ByAdopt
 	c.record.InstalledAt, c.record.RemovedAt, c.record.RemovedWith = r.Now().UTC(), time.Time{}, ""
 	c.record.Image, c.record.ImageID = c.C.Image, c.C.ImageID
 	c.pinAdopted()
-	c.changed = true
 	return r.Records.WriteRecord(c.record)
 }
 

@@ -70,15 +70,18 @@ type observation struct {
 	w          *World
 	containers map[string]podman.Container
 	records    map[string]state.Record
-	histories  map[string]state.History
-	intent     state.Intent
-	bitcoin    spec.Bitcoin
-	mode       modeFact
-	drafts     map[string]Secret
-	conmons    map[string]int
-	again      *secondLook
-	listening  map[portKey]bool
-	wants      map[string]want
+	// lost are the apps of whose records the units told, unread those whose records could not be read.
+	lost      map[string]bool
+	unread    map[string]state.Problem
+	histories map[string]state.History
+	intent    state.Intent
+	bitcoin   spec.Bitcoin
+	mode      modeFact
+	drafts    map[string]Secret
+	conmons   map[string]int
+	again     *secondLook
+	listening map[portKey]bool
+	wants     map[string]want
 	// guessed is what the apps are if podman says what it mostly says, heard what they said meanwhile.
 	guessed *observation
 	heard   map[string]heardStage
@@ -123,6 +126,7 @@ func (ob *observation) read(ctx context.Context) error {
 	wg.Go(func() {
 		var more []state.Problem
 		ob.records, problems = ob.State.ReadRecords()
+		ob.restore(problems)
 		ob.histories, more = ob.State.ReadHistories()
 		problems = append(problems, more...)
 		ob.intent = ob.State.ReadIntent()
@@ -351,7 +355,10 @@ func (ob *observation) command(a *App) {
 
 func (ob *observation) attach(a *App) {
 	if r, ok := ob.records[a.ID]; ok {
-		a.Record = &r
+		a.Record, a.RecordLost = &r, ob.lost[a.ID]
+	}
+	if p, ok := ob.unread[a.ID]; ok && a.Record == nil {
+		a.Unread = p.Err
 	}
 	a.History = ob.histories[a.ID]
 	if c, ok := ob.containers[a.Container]; ok {

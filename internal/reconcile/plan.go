@@ -113,7 +113,7 @@ func modeRefused(a *App, v *Verdict) *Verdict {
 }
 
 func (p *planner) judge(a *App) {
-	p.verdicts[a.ID] = walletStep(a, p.narrow(a, modeRefused(a, decide(a, p.w, p.o))))
+	p.verdicts[a.ID] = walletStep(a, p.narrow(a, recorded(a, modeRefused(a, decide(a, p.w, p.o)))))
 	p.verdicts[a.ID] = p.spare(a, p.verdicts[a.ID])
 	p.uncounted(a)
 }
@@ -392,7 +392,7 @@ func (p *planner) prepareSteps(a *App, v *Verdict) {
 	for _, s := range v.Steps {
 		switch s {
 		case stepAdopt:
-			p.add(Operation{Kind: Adopt, App: a.ID, Object: a.Container, Cause: "made by something else, claimed by its name"})
+			p.add(Operation{Kind: Adopt, App: a.ID, Object: a.Container, Cause: adoptionCause(a)})
 		case stepPrepare:
 			p.inputs(a)
 		case stepFiles:

@@ -111,6 +111,9 @@ func notInstalled(a *App, w *World, _ Options) *Verdict {
 	if a.Record != nil && !a.Record.RemovedAt.IsZero() {
 		return left(rowOf(a, w), observedState(a), "removed by the owner, and made anew by something else; archy adopt claims it", ClassOK)
 	}
+	if a.Unread != nil {
+		return left(rowOf(a, w), observedState(a), fmt.Sprintf("its record is %v; archy install %s keeps it aside and makes another from its unit", a.Unread, a.ID), ClassOK)
+	}
 	return left(rowOf(a, w), observedState(a), "not installed", ClassOK)
 }
 

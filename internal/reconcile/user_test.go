@@ -132,7 +132,7 @@ func TestUserGoesWithTheData(t *testing.T) {
 	}
 }
 
-// TestUserAfterALostRecord: the container that runs says whose data it has.
+// TestUserAfterALostRecord: the unit says whose data it has.
 func TestUserAfterALostRecord(t *testing.T) {
 	n := newNode(t, map[string]string{"dash": dashboards}).firstBootDone()
 	n.facts.UID, n.facts.GID = 1000, 1000
@@ -142,8 +142,13 @@ func TestUserAfterALostRecord(t *testing.T) {
 	if err := os.Remove(n.layout.Host(n.layout.State("apps", "dash.json"))); err != nil {
 		t.Fatal(err)
 	}
-	if plan := n.plan(); !plan.Empty() {
+	if plan := n.plan(); len(plan.Ops) != 1 || plan.Ops[0].Kind != Adopt {
 		t.Errorf("plan:\n%s", plan)
+	}
+	n.pass()
+	n.converged()
+	if got := n.record("dash").Pinned.User; got == "" || got != n.userOf("dash") {
+		t.Errorf("it runs as %q, pinned %q", n.userOf("dash"), got)
 	}
 }
 

@@ -100,6 +100,9 @@ type App struct {
 	By      string
 	Record  *state.Record
 	History state.History
+	// RecordLost tells that Record is what the app's unit says, and on no disk. Unread is why there is no record although its file is there.
+	RecordLost bool
+	Unread     error
 
 	Spec     spec.Container
 	Hash     string

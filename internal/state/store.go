@@ -71,6 +71,14 @@ func (p Problem) Error() string { return p.Path + ": " + p.Err.Error() }
 // Unwrap gives the cause.
 func (p Problem) Unwrap() error { return p.Err }
 
+// Damaged tells that the file is no whole document of archy's, and never will be: nothing is to be read out of it. What a newer archy wrote,
+// or what cannot be opened, is not damaged.
+func (p Problem) Damaged() bool {
+	var newer errNewer
+	var errno syscall.Errno
+	return !errors.As(p.Err, &newer) && !errors.As(p.Err, &errno)
+}
+
 // errNewer marks a file that a later archy wrote.
 type errNewer int
 
