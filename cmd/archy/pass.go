@@ -64,7 +64,7 @@ func (c *connected) pass(o reconcile.Options) *reconcile.Pass {
 	disk := reconcile.NodeDisk{Layout: c.Layout, Facts: c.Facts, Mapped: cli, Runner: command.Exec{}, Contexts: c.buildContext, Now: time.Now}
 	return &reconcile.Pass{
 		Version: version, Locks: c.Locks, Intent: c.State,
-		Room: c.State, Vacuum: vacuumJournal, Sound: c.sound, Renew: c.renew, Modes: store,
+		Room: c.State, Vacuum: vacuumJournal, Sound: c.sound, Renew: c.renew, Modes: store, Last: c.lastPass,
 		Diary: state.Diary{Store: c.State, Locks: c.Locks, Command: c.command, Now: time.Now},
 		Observer: reconcile.Observer{Engine: c.Engine, Units: c.Systemd, State: c.State, Secrets: store, Mapped: cli, Set: c.Set,
 			Layout: c.Layout, Config: c.Config, Facts: c.Facts, Options: o, Contexts: c.buildContext, Stage: stages, AskHost: askHost, Random: rand.Reader, Now: time.Now},

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -180,6 +182,14 @@ func (e *env) keepLast(result reconcile.Result) {
 	}
 }
 
+// lastPass is the result that was kept last, empty if none can be read: it only tells more.
+func (e *env) lastPass() (last reconcile.Result) {
+	if _, err := e.State.ReadLast("reconcile", &last); err != nil {
+		return reconcile.Result{}
+	}
+	return last
+}
+
 // printResult prints a pass: the table to stdout, what went wrong to stderr; or the one document.
 func (e *env) printResult(r reconcile.Result) error {
 	if e.json {
@@ -199,7 +209,7 @@ func (e *env) printResult(r reconcile.Result) error {
 	var rows [][]string
 	for _, a := range r.Apps {
 		if e.verbose || !a.Quiet() {
-			rows = append(rows, []string{a.App, fmt.Sprint(a.Tier), ownerWord(a.Owner), a.State, string(a.Action), a.Summary()})
+			rows = append(rows, []string{a.App, fmt.Sprint(a.Tier), ownerWord(a.Owner), a.State, string(a.Action), detail(a, time.Now())})
 		}
 	}
 	if len(rows) > 0 {
@@ -227,6 +237,19 @@ func (e *env) explain(r reconcile.Result) {
 			fmt.Fprintln(e.err, "hint:", a.Error.Hint)
 		}
 	}
+}
+
+// detail is what there is to say of an app in one line.
+func detail(a reconcile.AppResult, now time.Time) string {
+	return strings.Join(slices.DeleteFunc([]string{a.Summary(), lastWord(a, now)}, func(text string) bool { return text == "" }), ", ")
+}
+
+// lastWord is how far an app that does not answer was when it last did.
+func lastWord(a reconcile.AppResult, now time.Time) string {
+	if a.Said == nil {
+		return ""
+	}
+	return "said " + age(a.Said.At, now) + " ago: " + a.Said.Stage
 }
 
 func ownerWord(owner string) string { return owner }

@@ -199,6 +199,9 @@ func ports(a reconcile.AppResult) string {
 // statusNotes are the lines below an app: what differs, what holds it back, what to do.
 func statusNotes(a reconcile.AppResult, now time.Time) []string {
 	var notes []string
+	if said := lastWord(a, now); said != "" {
+		notes = append(notes, said)
+	}
 	words := a.DriftWords()
 	if a.Cause != "" && a.Cause != "stopped by the owner" && (words == "" || a.Error != nil) {
 		notes = append(notes, a.Cause)

@@ -14,3 +14,17 @@ func TestStatusTellsThatTheShippedImageMovedOn(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestStatusTellsWhatASilentAppSaidLast: with its age, so that nobody takes it for the present.
+func TestStatusTellsWhatASilentAppSaidLast(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	a := reconcile.AppResult{State: "not answering", Stage: "not answering", Said: &reconcile.Said{Stage: "syncing 43.1 %", At: at}}
+	const want = "said 40s ago: syncing 43.1 %"
+	if got := statusNotes(a, at.Add(40*time.Second)); !slices.Equal(got, []string{want}) {
+		t.Errorf("%q", got)
+	}
+	a.Cause = "adopted"
+	if got := detail(a, at.Add(40*time.Second)); got != "adopted, "+want {
+		t.Errorf("%q", got)
+	}
+}

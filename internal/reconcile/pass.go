@@ -52,6 +52,8 @@ type Pass struct {
 	// Renew is asked before anything is looked at: podman's service may answer from a database that is gone, and would list what podman itself has
 	// lost. With change it lets that service end, so that what is seen then is what podman knows. found says so, "" if there is no such service. nil: not asked.
 	Renew func(ctx context.Context, change bool) (found string, err error)
+	// Last is the result of the pass before, empty if there is none; it is asked for when an app does not answer. nil: nothing is remembered.
+	Last func() Result
 	// Planned is called with the plan before anything is changed.
 	Planned func(w *World, p Plan)
 }
@@ -91,6 +93,7 @@ func (p *Pass) Run(ctx context.Context) (Result, error) {
 	} else {
 		ranOut = p.act(ctx, w, plan, &result, roomAgain)
 	}
+	p.remember(&result)
 	result.summarise(p.ExitCode, len(o.Only) > 0)
 	if w.Full && len(o.Only) == 0 {
 		result.Podman.Evidence, result.ExitCode = w.freeWords(), ExitNeedsHuman

@@ -62,6 +62,7 @@ type AppResult struct {
 	Desired   Want    `json:"desired"`
 	State     string  `json:"state"`
 	Stage     string  `json:"stage,omitempty"`
+	Said      *Said   `json:"said,omitempty"`
 	Health    string  `json:"health,omitempty"`
 	Action    Action  `json:"action"`
 	Cause     string  `json:"cause,omitempty"`

@@ -24,7 +24,7 @@ const maxRPCAnswer = 1 << 20
 // Errors of a bitcoind that does not come to answer the question itself.
 var (
 	ErrRPCNoPassword = errors.New("no RPC password")
-	ErrRPCSilent     = errors.New("not answering")
+	ErrRPCSilent     = errors.New(Silent)
 	ErrRPCRefused    = errors.New("refuses archy's password")
 )
 

@@ -28,6 +28,9 @@ const (
 	electrumLimit = 250 * time.Millisecond
 )
 
+// Silent is the text of an app that gives no answer, or none in time.
+const Silent = "not answering"
+
 // State is an app's own word on how far it is. Ready is false while others that need it have to wait.
 type State struct {
 	Text  string
@@ -108,14 +111,14 @@ func (p Prober) lnd(ctx context.Context, address string) State {
 	// The certificate is lnd's own and names no address; nothing secret is sent.
 	resp, err := client(&tls.Config{InsecureSkipVerify: true}).Do(req) //nolint:gosec
 	if err != nil {
-		return State{Text: "not answering"}
+		return State{Text: Silent}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var answer struct {
 		State string `json:"state"`
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, 1<<16)).Decode(&answer); err != nil {
-		return State{Text: "not answering"}
+		return State{Text: Silent}
 	}
 	switch answer.State {
 	case "NON_EXISTING":
