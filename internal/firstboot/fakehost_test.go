@@ -48,6 +48,8 @@ type fakeHost struct {
 	journal   string
 	torRead   string
 	stdin     string
+	// tunnel are the addresses of the running interface, as wg-quick(8) gave it or it was given later.
+	tunnel []string
 }
 
 // newHost is a machine that has Debian's packages and the service user, and nothing of archy.
@@ -195,6 +197,8 @@ func (f *fakeHost) answer(argv []string, line string) (text string, changes bool
 		return "", false, nil
 	case line == "wg genkey":
 		return "c2VjcmV0IGtleSBvZiB0aGlzIG5vZGU=\n", false, nil
+	case argv[0] == "ip":
+		return f.ip(argv[1:])
 	case argv[0] == "wg-quick":
 		return "[Interface]\nPrivateKey = x\n", false, nil
 	case strings.Contains(line, "NeedDaemonReload"):
@@ -224,6 +228,9 @@ func (f *fakeHost) change(argv []string, line, last string) error {
 		f.active[last], f.torRead = true, "@9999999999"
 		f.makeOnions()
 	case strings.Contains(line, "enable"):
+		if strings.Contains(line, "wg-quick") && !f.active[last] {
+			f.tunnel = fields("Address = ", f.read(WireGuardConf))
+		}
 		f.enabled[last] = true
 		f.active[last] = f.active[last] || strings.Contains(line, "--now")
 	case strings.HasPrefix(line, "systemctl start"):
@@ -231,6 +238,33 @@ func (f *fakeHost) change(argv []string, line, last string) error {
 		f.listen()
 	}
 	return nil
+}
+
+// fields are the rests of the lines that begin so.
+func fields(begin, text string) (list []string) {
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, begin); ok {
+			list = append(list, strings.TrimSpace(rest))
+		}
+	}
+	return list
+}
+
+// ip keeps the addresses of the tunnel, as ip-address(8) does.
+func (f *fakeHost) ip(args []string) (text string, changes bool, err error) {
+	if args[0] == "-j" {
+		var list []string
+		for _, a := range f.tunnel {
+			address, length, _ := strings.Cut(a, "/")
+			list = append(list, fmt.Sprintf(`{"family":"inet","local":%q,"prefixlen":%s,"scope":"global"}`, address, length))
+		}
+		return `[{"ifname":"wg-archy","addr_info":[` + strings.Join(list, ",") + "]}]\n", false, nil
+	}
+	f.tunnel = slices.DeleteFunc(f.tunnel, func(a string) bool { return a == args[2] })
+	if args[1] == "replace" {
+		f.tunnel = append(f.tunnel, args[2])
+	}
+	return "", true, nil
 }
 
 // makeOnions makes a name for each service of torrc, as Tor does.

@@ -495,6 +495,7 @@ func TestWireGuard(t *testing.T) {
 		t.Error("the key is on a command line")
 	}
 	f.tunnelIsToldFirst(key)
+	f.tunnelFollowsItsAddress()
 	// A kernel without such interfaces is a warning, not the end.
 	f = newHost(t)
 	f.Config.WireGuard.Enabled = true
@@ -532,5 +533,61 @@ func (f *fakeHost) tunnelIsToldFirst(key string) {
 	}
 	if _, err := os.Lstat(f.at(wireGuardNew)); !errors.Is(err, os.ErrNotExist) {
 		f.t.Errorf("%s: %v", wireGuardNew, err)
+	}
+}
+
+// tunnelFollowsItsAddress: wg takes no address, so the interface is asked for those that it has. The old one goes last, and only then is the file
+// written that says which it was; what somebody else gave the interface stays.
+func (f *fakeHost) tunnelFollowsItsAddress() {
+	const mine = "192.0.2.9/32"
+	want := func(what string, addresses ...string) {
+		f.t.Helper()
+		slices.Sort(f.tunnel)
+		if !slices.Equal(f.tunnel, addresses) {
+			f.t.Errorf("%s: the interface has %q, want %q", what, f.tunnel, addresses)
+		}
+	}
+	want("as it was started", "10.77.0.1/24")
+	f.tunnel = append(f.tunnel, mine)
+	f.Config.WireGuard.Address = "10.78.0.1/24"
+	before := f.read(WireGuardConf)
+	for _, call := range []string{"ip address replace", "ip address del"} {
+		f.fail[call] = errors.New("killed")
+		wantError(f.t, f.apply(f.wireguard), "killed")
+		delete(f.fail, call)
+		if f.read(WireGuardConf) != before {
+			f.t.Fatalf("%s failed, and the file that names the old address is gone", call)
+		}
+	}
+	want("killed before the old one went", "10.77.0.1/24", "10.78.0.1/24", mine)
+	f.calls = nil
+	if err := f.apply(f.wireguard); err != nil || !f.called("wg syncconf") || !strings.Contains(f.read(WireGuardConf), "Address = 10.78.0.1/24\n") {
+		f.t.Errorf("%v, %q", err, f.calls)
+	}
+	want("a new address", "10.78.0.1/24", mine)
+
+	// An older archy wrote the file and left the interface as it was.
+	f.tunnel, f.calls = []string{"10.77.0.1/24"}, nil
+	if err := f.apply(f.wireguard); err != nil || f.called("wg syncconf") {
+		f.t.Errorf("%v, %q", err, f.calls)
+	}
+	want("the file is right and the interface is not", "10.77.0.1/24", "10.78.0.1/24")
+
+	f.Config.WireGuard.Address, f.tunnel, f.calls = "10.78.0.1/16", []string{"10.78.0.1/24"}, nil
+	f.must(f.apply(f.wireguard))
+	want("another length", "10.78.0.1/16")
+	if at := slices.IndexFunc(f.calls, func(argv []string) bool { return argv[0] == "ip" }); at < 0 || f.calls[at][2] != "del" {
+		f.t.Errorf("%q", f.calls)
+	}
+	f.calls = nil
+	if f.must(f.apply(f.wireguard)); len(f.calls) > 0 {
+		f.t.Errorf("nothing to do: %q", f.calls)
+	}
+}
+
+func TestAddressesOfATunnel(t *testing.T) {
+	conf := "# Address = 1.2.3.4/5\n[Interface]\nAddress = 10.77.0.1/24, fd00::1/64 # both\naddress=192.0.2.1\nListenPort = 1\n[Peer]\nAllowedIPs = 10.77.0.2/32\n"
+	if got := joined(addresses([]byte(conf))); got != "10.77.0.1/24, fd00::1/64, 192.0.2.1/32" {
+		t.Errorf("%s", got)
 	}
 }
