@@ -60,7 +60,7 @@ func Checks() []Check {
 		{Code: "D_HOST_GATEWAY", Looks: "`host.containers.internal` is the host and not the router", Worst: Error, Mends: mendsReconcile, Who: ServiceUser, Limit: slow, OnVolume: true, Run: hostGateway},
 		{Code: "D_NETNS_STALE", Looks: "the network that the bridges share leads out as the host's does", Worst: Warning, Mends: mendsNobody, Who: ServiceUser, Run: netnsStale},
 		{Code: "D_BOOT_WAIT", Looks: "how long the apps waited for the network at boot", Worst: Info, Mends: mendsNobody, Who: ServiceUser, Run: bootWait},
-		{Code: "D_FIREWALL", Looks: "ufw is on, has the rules of the installed apps, and lets somebody reach what adopted containers publish", Worst: Warning, Mends: mendsBoot, Who: Root, Limit: time.Minute, OnVolume: true, Run: firewall},
+		{Code: "D_FIREWALL", Looks: "ufw is on, has the rules of the installed apps, in the kernel too, and lets somebody reach what adopted containers publish", Worst: Warning, Mends: mendsBoot, Who: Root, Limit: time.Minute, OnVolume: true, Run: firewall},
 		{Code: "D_TOR", Looks: "Tor runs with archy's block, and its host names are copied", Worst: Warning, Mends: "host names: " + mendsSafe, Who: Root, Limit: 30 * time.Second, OnVolume: true, Run: tor},
 		{Code: "D_CERT", Looks: "certificates of the node and of lnd", Worst: Error, Mends: mendsNobody, Run: certificates},
 

@@ -45,9 +45,12 @@ type fakeHost struct {
 
 	ufwActive bool
 	ufwRules  []string
-	journal   string
-	torRead   string
-	stdin     string
+	// kernel is what iptables and ip6tables print of ufw's rules. A call of ufw that begins with ufwDies ends before the kernel hears of it.
+	kernel  map[string]string
+	ufwDies string
+	journal string
+	torRead string
+	stdin   string
 	// tunnel are the addresses of the running interface, as wg-quick(8) gave it or it was given later.
 	tunnel []string
 }
@@ -88,7 +91,7 @@ func newHost(t *testing.T) *fakeHost {
 
 // machine lays out what Debian has.
 func (f *fakeHost) machine() {
-	for _, dir := range []string{"home/archipelago", "var/lib/tor", "var/log", "opt", "run", "var/lib/systemd/linger", "etc/systemd/system", "etc/wireguard"} {
+	for _, dir := range []string{"home/archipelago", "var/lib/tor", "var/log", "opt", "run", "var/lib/systemd/linger", "etc/systemd/system", "etc/wireguard", "proc/sys/net/ipv6"} {
 		f.must(os.MkdirAll(f.at(dir), 0o755))
 	}
 	f.must(os.MkdirAll(f.at(f.Layout.RuntimeDir), 0o700))
@@ -197,6 +200,8 @@ func (f *fakeHost) answer(argv []string, line string) (text string, changes bool
 		return "", false, nil
 	case line == "wg genkey":
 		return "c2VjcmV0IGtleSBvZiB0aGlzIG5vZGU=\n", false, nil
+	case argv[0] == "iptables" || argv[0] == "ip6tables":
+		return f.kernel[argv[0]], false, nil
 	case argv[0] == "ip":
 		return f.ip(argv[1:])
 	case argv[0] == "wg-quick":
@@ -221,6 +226,8 @@ func (f *fakeHost) answer(argv []string, line string) (text string, changes bool
 
 func (f *fakeHost) change(argv []string, line, last string) error {
 	switch {
+	case line == "/usr/lib/ufw/ufw-init force-reload":
+		f.loadRules()
 	case argv[0] == "loginctl":
 		f.write("/var/lib/systemd/linger/archipelago", "", 0o644)
 		f.listen()
@@ -304,7 +311,40 @@ func (f *fakeHost) ufw(args []string) (text string, changes bool, err error) {
 	default:
 		return "", false, fmt.Errorf("ufw does not know %q", line)
 	}
+	f.writeRules()
+	if f.ufwDies != "" && strings.HasPrefix(line, f.ufwDies) {
+		return "", true, errors.New("killed")
+	}
+	if f.ufwActive {
+		f.loadRules()
+	}
 	return "", true, nil
+}
+
+// writeRules writes ufw's files: a rule for everybody is in both.
+func (f *fakeHost) writeRules() {
+	v4, v6 := "*filter\n:ufw-user-input - [0:0]\n", "*filter\n:ufw6-user-input - [0:0]\n"
+	for _, r := range f.ufwRules {
+		rule := parseRule(strings.TrimPrefix(r, "ufw "))
+		text := fmt.Sprintf("-p %s -s %s --dport %d -j ACCEPT\n", rule.Proto, rule.From, rule.Port)
+		if !strings.Contains(rule.From, ":") {
+			v4 += "-A ufw-user-input " + text
+		}
+		if !strings.Contains(rule.From, ".") {
+			v6 += "-A ufw6-user-input " + text
+		}
+	}
+	f.write("/etc/ufw/user.rules", v4+"COMMIT\n", 0o640)
+	f.write("/etc/ufw/user6.rules", v6+"COMMIT\n", 0o640)
+}
+
+// loadRules gives the kernel the rules of ufw's files, which iptables prints in its own words.
+func (f *fakeHost) loadRules() {
+	f.kernel = map[string]string{}
+	for tool, name := range map[string]string{"iptables": "user.rules", "ip6tables": "user6.rules"} {
+		_, rules, _ := strings.Cut(f.read("/etc/ufw/"+name), "[0:0]\n")
+		f.kernel[tool] = "-N a-chain\n" + strings.ReplaceAll(strings.TrimSuffix(rules, "COMMIT\n"), " --dport", " -m tcp --dport")
+	}
 }
 
 // shown is a rule in the words of "ufw show added".

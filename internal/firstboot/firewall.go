@@ -43,10 +43,50 @@ func (h *Host) planFirewall(ctx context.Context, p *Plan) error {
 		return err
 	}
 	h.rules(p, h.wantedRules(), have, func(string) bool { return true })
-	if !active && !unloaded {
+	switch {
+	case active:
+		return h.rulesInKernel(ctx, p)
+	case !unloaded:
 		p.add(h.enableFirewall, "enable ufw")
 	}
 	return nil
+}
+
+// ufwInit loads all rules of ufw. "ufw reload" does the same but writes in between that ufw is off: killed there, it would stay off.
+const ufwInit = "/usr/lib/ufw/ufw-init"
+
+// rulesInKernel plans that the kernel has the rules that ufw has. ufw writes a rule into its file first, and is not seen to lack it in the kernel when it was
+// killed before it told that. The rules are counted, because iptables writes them in other words than ufw; what was killed is one too few or too many.
+func (h *Host) rulesInKernel(ctx context.Context, p *Plan) error {
+	for _, c := range []struct{ tool, file, chain string }{
+		{"iptables", "/etc/ufw/user.rules", "ufw-user-input"}, {"ip6tables", "/etc/ufw/user6.rules", "ufw6-user-input"},
+	} {
+		if c.tool == "ip6tables" && !h.firewallIPv6() {
+			continue
+		}
+		text, _, err := h.readFile(c.file)
+		if err != nil {
+			return err
+		}
+		loaded, err := h.run(ctx, c.tool, "-w", "10", "-S", c.chain)
+		if err != nil {
+			return err
+		}
+		rule := "\n-A " + c.chain + " "
+		if want, have := strings.Count("\n"+string(text), rule), strings.Count("\n"+loaded, rule); want != have {
+			p.add(func(ctx context.Context) error { _, err := h.run(ctx, ufwInit, "force-reload"); return err },
+				"load the rules of ufw into the kernel, which has %d where %s has %d", have, c.file, want)
+			return nil
+		}
+	}
+	return nil
+}
+
+// firewallIPv6 tells that ufw has rules for IPv6 too: it is told to, and the kernel has it.
+func (h *Host) firewallIPv6() bool {
+	conf, _ := os.ReadFile(h.Layout.Host("/etc/default/ufw"))
+	_, err := os.Stat(h.Layout.Host("/proc/sys/net/ipv6"))
+	return err == nil && !strings.Contains(string(conf), "IPV6=no")
 }
 
 // Closed tells of a published port that ufw lets nobody reach, and that no rule which archy wants would open. A firewall that is off or lets in what
@@ -104,8 +144,7 @@ func (h *Host) wantedRules() (rules []Rule) {
 	for _, id := range h.installed() {
 		all = append(all, AppRules(h.Set.Apps[id], records[id])...)
 	}
-	conf, _ := os.ReadFile(h.Layout.Host("/etc/default/ufw"))
-	ipv6 := !strings.Contains(string(conf), "IPV6=no")
+	ipv6 := h.firewallIPv6()
 	for _, r := range all {
 		if (ipv6 || !strings.Contains(r.From, ":")) && !slices.ContainsFunc(rules, r.same) {
 			rules = append(rules, r)

@@ -142,6 +142,9 @@ func (h *Host) followFirewall(ctx context.Context, p *Plan, ids []string) error 
 		return fmt.Errorf("firewall: %w", err)
 	}
 	h.rules(p, h.wantedRules(), have, func(comment string) bool { return slices.Contains(ids, strings.TrimPrefix(comment, commentPrefix)) })
+	if err := h.rulesInKernel(ctx, p); err != nil {
+		return fmt.Errorf("firewall: %w", err)
+	}
 	return nil
 }
 

@@ -451,6 +451,56 @@ func TestFirewallIsNotEnabledOverTheSSHPort(t *testing.T) {
 	}
 }
 
+// TestTheKernelHasTheRulesOfUfw: ufw was killed between its file and the kernel. Its own answers do not show that, and the next run finds it.
+func TestTheKernelHasTheRulesOfUfw(t *testing.T) {
+	f := newHost(t)
+	f.install("lnd")
+	f.must(f.apply(f.firewall))
+	for name, breaks := range map[string]struct {
+		call   string
+		before func()
+	}{
+		"a rule for everybody is added": {"allow in proto tcp to any port 443", func() { f.unrule("443/tcp") }},
+		"a rule for IPv6 is added":      {"allow in proto tcp from fc00::/7 to any port 10009", func() { f.unrule("from fc00::/7 to any port 10009") }},
+		"a rule is taken away":          {"--force delete allow in proto tcp from 10.0.0.0/8 to any port 3000", func() { f.rule("ufw allow from 10.0.0.0/8 to any port 3000 proto tcp comment 'archy:grafana'") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			breaks.before()
+			f.ufwDies = breaks.call
+			wantError(t, f.apply(f.firewall), "killed")
+			f.calls, f.ufwDies = nil, ""
+			if p, err := f.CheckPart(t.Context(), PartFirewall); err != nil || len(p.Changes) != 1 || !strings.Contains(p.Changes[0].Text, "into the kernel") {
+				t.Errorf("the doctor sees %+v, %v", p.Changes, err)
+			}
+			if err := f.apply(f.firewall); err != nil || len(f.calls) != 1 || f.calls[0][0] != ufwInit {
+				t.Errorf("%v, %q", err, f.calls)
+			}
+			if p, err := f.plan(f.firewall); err != nil || len(p.Changes) > 0 {
+				t.Errorf("something is left to do: %+v, %v", p.Changes, err)
+			}
+		})
+	}
+	// ufw gives a kernel without IPv6 no such rules.
+	f.must(os.Remove(f.at("/proc/sys/net/ipv6")))
+	f.fail["ip6tables"] = errors.New("no such table")
+	if p, err := f.plan(f.firewall); err != nil || slices.ContainsFunc(p.Changes, func(c Change) bool { return strings.Contains(c.Text, "kernel") }) {
+		t.Errorf("%+v, %v", p.Changes, err)
+	}
+}
+
+// rule and unrule change ufw's rules as ufw does: file and kernel.
+func (f *fakeHost) rule(text string) {
+	f.ufwRules = append(f.ufwRules, text)
+	f.writeRules()
+	f.loadRules()
+}
+
+func (f *fakeHost) unrule(part string) {
+	f.ufwRules = slices.DeleteFunc(f.ufwRules, func(r string) bool { return strings.Contains(r, part) })
+	f.writeRules()
+	f.loadRules()
+}
+
 func TestParseRule(t *testing.T) {
 	for text, want := range map[string]found{
 		"allow 5353/udp comment 'archy:mdns'":                            {Rule{"udp", "", 5353, "archy:mdns"}, "allow", false},
