@@ -49,6 +49,7 @@ type fakeHost struct {
 	kernel  map[string]string
 	ufwDies string
 	journal string
+	stale   string
 	torRead string
 	stdin   string
 	// tunnel are the addresses of the running interface, as wg-quick(8) gave it or it was given later.
@@ -71,7 +72,7 @@ func newHost(t *testing.T) *fakeHost {
 	cfg := node.Default()
 	l := node.NewLayout(root, cfg, u)
 	set := shipped()
-	f := &fakeHost{t: t, root: root, active: map[string]bool{}, enabled: map[string]bool{}, fail: map[string]error{}, journal: "@9999999999", torRead: "@9999999999",
+	f := &fakeHost{t: t, root: root, active: map[string]bool{}, enabled: map[string]bool{}, fail: map[string]error{}, journal: "@9999999999", stale: "no", torRead: "@9999999999",
 		version: map[string]string{"podman": "podman version 5.4.2", "systemctl": "systemd 257 (257.8-1~deb13u2)"}}
 	f.Host = &Host{Layout: l, Config: cfg, User: u, Set: set, State: state.New(l), Runner: f, Engine: f, Reserve: 1 << 20, WantUID: u.UID,
 		System: Owner{u.UID, u.GID}, Facts: node.Facts{MemTotal: 16 << 30, Cores: 4, DataDisk: 2e12, DataFree: 1 << 40,
@@ -207,7 +208,7 @@ func (f *fakeHost) answer(argv []string, line string) (text string, changes bool
 	case argv[0] == "wg-quick":
 		return "[Interface]\nPrivateKey = x\n", false, nil
 	case strings.Contains(line, "NeedDaemonReload"):
-		return "no\n", false, nil
+		return f.stale + "\n", false, nil
 	case strings.Contains(line, "ExecMainStartTimestamp"):
 		return f.journal + "\n", false, nil
 	case strings.Contains(line, "StateChangeTimestamp"):
@@ -228,6 +229,8 @@ func (f *fakeHost) change(argv []string, line, last string) error {
 	switch {
 	case line == "/usr/lib/ufw/ufw-init force-reload":
 		f.loadRules()
+	case strings.HasSuffix(line, "podman system migrate"):
+		_ = os.Remove(f.at(f.Layout.RuntimeDir + "/libpod/tmp/pause.pid"))
 	case argv[0] == "loginctl":
 		f.write("/var/lib/systemd/linger/archipelago", "", 0o644)
 		f.listen()

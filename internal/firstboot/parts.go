@@ -34,12 +34,14 @@ func (h *Host) CheckPart(ctx context.Context, part Part) (Plan, error) {
 	checks := map[Part]func() error{
 		PartSubordinate: func() error { return errors.Join(h.subordinate(&p, "/etc/subuid"), h.subordinate(&p, "/etc/subgid")) },
 		PartLinger:      func() error { h.linger(&p); return nil },
-		PartUserManager: func() error { return h.userManager(ctx, &p) },
+		PartUserManager: func() error {
+			return errors.Join(h.absentDir(&p, SystemDirectories(h.System)[0]), h.userManager(ctx, &p))
+		},
 		PartStorage:     func() error { return h.storagePart(&p) },
 		PartContainers:  func() error { _, err := h.fileChange(&p, ContainersConf(h.Layout, h.service())); return err },
 		PartRuntimeDir:  h.runtimeDir,
 		PartDirectories: func() error { return h.directories(ctx, &p) },
-		PartJournal:     func() error { _, err := h.fileChange(&p, JournalConf(h.System)); return err },
+		PartJournal:     func() error { return h.journal(ctx, &p) },
 		PartTor:         func() error { return h.torPart(ctx, &p) },
 		PartTorNames:    func() error { return h.lateNames(&p) },
 		PartFirewall:    func() error { return h.firewallPart(ctx, &p) },
@@ -50,20 +52,6 @@ func (h *Host) CheckPart(ctx context.Context, part Part) (Plan, error) {
 	}
 	err := check()
 	return p, err
-}
-
-// userManager is the drop-in that holds the service user's manager back until the data volume is mounted.
-func (h *Host) userManager(ctx context.Context, p *Plan) error {
-	for _, d := range SystemDirectories(h.System)[:1] {
-		if err := h.absentDir(p, d); err != nil {
-			return err
-		}
-	}
-	changed, err := h.fileChange(p, UserManagerDropIn(h.System))
-	if changed && err == nil {
-		p.add(func(ctx context.Context) error { _, err := h.run(ctx, "systemctl", "daemon-reload"); return err }, "reload systemd")
-	}
-	return err
 }
 
 func (h *Host) storagePart(p *Plan) error {

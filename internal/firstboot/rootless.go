@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -196,20 +197,32 @@ func (h *Host) systemFiles(ctx context.Context, p *Plan) error {
 			return err
 		}
 	}
-	dropIn, err1 := h.fileChange(p, UserManagerDropIn(h.System))
-	journal, err2 := h.fileChange(p, JournalConf(h.System))
-	if err := errors.Join(err1, err2); err != nil {
-		return err
-	}
-	unit := fmt.Sprintf("user@%d.service", h.User.UID)
-	stale, err := h.run(ctx, "systemctl", "show", "-P", "NeedDaemonReload", unit)
+	return errors.Join(h.userManager(ctx, p), h.journal(ctx, p))
+}
+
+// userManager plans the drop-in that holds the service user's manager back until the data volume is mounted.
+func (h *Host) userManager(ctx context.Context, p *Plan) error {
+	changed, err := h.fileChange(p, UserManagerDropIn(h.System))
 	if err != nil {
 		return err
 	}
-	if dropIn || strings.TrimSpace(stale) == "yes" {
+	// What cannot be asked, as on a disk that is only looked at, says nothing.
+	stale, _ := h.run(ctx, "systemctl", "show", "-P", "NeedDaemonReload", fmt.Sprintf("user@%d.service", h.User.UID))
+	if changed || strings.TrimSpace(stale) == "yes" {
 		p.add(func(ctx context.Context) error { _, err := h.run(ctx, "systemctl", "daemon-reload"); return err }, "reload systemd")
 	}
-	if journal || h.journalOlder(ctx) {
+	return nil
+}
+
+// journal plans the configuration of the journal.
+func (h *Host) journal(ctx context.Context, p *Plan) error {
+	conf := JournalConf(h.System)
+	changed, err := h.fileChange(p, conf)
+	if err != nil {
+		return err
+	}
+	started, ok := h.since(ctx, "ExecMainStartTimestamp", "systemd-journald.service")
+	if changed || ok && h.writtenSince(started, conf.Path) {
 		p.add(func(ctx context.Context) error {
 			_, err := h.run(ctx, "systemctl", "restart", "systemd-journald")
 			return err
@@ -218,14 +231,13 @@ func (h *Host) systemFiles(ctx context.Context, p *Plan) error {
 	return nil
 }
 
-// journalOlder tells whether the journal's daemon has been running since before its configuration changed.
-func (h *Host) journalOlder(ctx context.Context) bool {
-	st, found, err := h.stat(JournalConf(h.System).Path)
-	if err != nil || !found {
-		return false
-	}
-	started, ok := h.since(ctx, "ExecMainStartTimestamp", "systemd-journald.service")
-	return ok && st.Mtim.Sec > started
+// writtenSince tells whether one of the files was written after somebody read it, in seconds of the Unix epoch. A time that is yet to come, because
+// the clock was set back, says nothing: whoever reads the file then has read it before that time too.
+func (h *Host) writtenSince(read int64, paths ...string) bool {
+	return slices.ContainsFunc(paths, func(name string) bool {
+		st, found, err := h.stat(name)
+		return err == nil && found && st.Mtim.Sec > read && st.Mtim.Sec <= h.Now().Unix()
+	})
 }
 
 // since asks systemd for one of a unit's times, in seconds of the Unix epoch.
@@ -284,7 +296,7 @@ func (h *Host) busAnswers() bool {
 
 // engine plans the socket of podman and asks podman through it. Without the user's bus it cannot be asked yet.
 func (h *Host) engine(ctx context.Context, p *Plan, changed bool) error {
-	if changed && len(h.containerNames()) == 0 {
+	if (changed || h.podmanOlder()) && len(h.containerNames()) == 0 {
 		p.add(h.migrate, "let podman take its configuration over")
 	}
 	if !h.busAnswers() {
@@ -303,6 +315,13 @@ func (h *Host) engine(ctx context.Context, p *Plan, changed bool) error {
 		return nil
 	}
 	return h.podmanAnswers(ctx, p)
+}
+
+// podmanOlder tells whether podman's user namespace is older than what it is made by: each podman of the user joins the process that keeps it, until
+// podman system migrate ends that. A run may have been killed before. Where there is none podman starts afresh.
+func (h *Host) podmanOlder() bool {
+	st, found, err := h.stat(filepath.Join(h.Layout.RuntimeDir, "libpod/tmp/pause.pid"))
+	return err == nil && found && h.writtenSince(st.Mtim.Sec, StorageConf(h.Layout, h.service()).Path, ContainersConf(h.Layout, h.service()).Path, "/etc/subuid", "/etc/subgid")
 }
 
 // podmanAnswers asks podman where its storage is. Before its configuration is in place the answer is no news.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
@@ -262,13 +263,66 @@ func TestMigrateOnlyWithoutContainers(t *testing.T) {
 	}
 }
 
-// The journal is asked whether it has read its file: a run may have been killed in between. This one never restarts.
+// Each is asked whether it has read its file: a run may have been killed in between. The doctor sees it too. These never do.
 func TestConfigurationIsReadByItsDaemon(t *testing.T) {
+	tests := map[string]struct {
+		part Part
+		call string
+		old  func(f *fakeHost)
+	}{
+		"journal":      {PartJournal, "systemctl restart systemd-journald", func(f *fakeHost) { f.journal = "@1" }},
+		"user manager": {PartUserManager, "systemctl daemon-reload", func(f *fakeHost) { f.stale = "yes" }},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := newHost(t)
+			f.boot()
+			f.Now = time.Now
+			tt.old(f)
+			f.calls = nil
+			if p, err := f.CheckPart(t.Context(), tt.part); err != nil || len(p.Changes) != 1 {
+				t.Errorf("the doctor sees %+v, %v", p.Changes, err)
+			}
+			if err := f.apply(f.rootless); err == nil || !f.called(tt.call) || slices.ContainsFunc(f.calls, func(argv []string) bool { return strings.Join(argv, " ") != tt.call }) {
+				t.Errorf("%v, %q", err, f.calls)
+			}
+		})
+	}
+	// The clock was set back: when the file was written tells nothing, and a daemon that has read it is not started for ever.
 	f := newHost(t)
 	f.boot()
 	f.calls, f.journal = nil, "@1"
-	if err := f.apply(f.rootless); err == nil || !f.called("systemctl restart systemd-journald") || f.called("systemctl daemon-reload") {
-		t.Errorf("%v, %q", err, f.calls)
+	if err := f.apply(f.rootless); err != nil || len(f.calls) > 0 {
+		t.Errorf("a file of tomorrow: %v, %q", err, f.calls)
+	}
+}
+
+// TestMigrateThatAKilledRunLeftOut: the configuration is written, and the process that all of podman joins is of before.
+func TestMigrateThatAKilledRunLeftOut(t *testing.T) {
+	for name, tt := range map[string]struct {
+		made       time.Duration // of the process, before the configuration was written
+		containers string
+		want       bool
+	}{
+		"made before":                  {made: time.Minute, want: true},
+		"made after":                   {made: -time.Minute},
+		"made before, with containers": {made: time.Minute, containers: `[{"id":"x","names":["bitcoin-core"],"layer":"y"}]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newHost(t)
+			f.boot()
+			f.Now = func() time.Time { return time.Now().Add(time.Hour) }
+			pause, at := f.Layout.RuntimeDir+"/libpod/tmp/pause.pid", time.Now().Add(-tt.made)
+			f.write(pause, "1", 0o644)
+			f.must(os.Chtimes(f.at(pause), at, at))
+			if tt.containers != "" {
+				f.write(Graphroot(f.Layout)+"/overlay-containers/containers.json", tt.containers, 0o600)
+			}
+			f.calls = nil
+			if err := f.apply(f.rootless); err != nil || f.called("systemd-run --user --quiet --wait --collect -- podman system migrate") != tt.want || !tt.want && len(f.calls) > 0 {
+				t.Errorf("%v, %q", err, f.calls)
+			}
+		})
 	}
 }
 
@@ -374,7 +428,7 @@ func TestTorReadsItsConfiguration(t *testing.T) {
 	f := newHost(t)
 	f.must(os.MkdirAll(f.at("/var/lib/archipelago/tor-hostnames"), 0o755))
 	f.must(f.apply(f.tor))
-	f.calls, f.torRead = nil, "@1"
+	f.calls, f.torRead, f.Now = nil, "@1", time.Now
 	if err := f.apply(f.tor); err != nil || !f.called("systemctl reload-or-restart tor@default.service") {
 		t.Errorf("%v, %q", err, f.calls)
 	}

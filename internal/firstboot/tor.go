@@ -178,11 +178,7 @@ func (h *Host) torRuns(ctx context.Context, p *Plan) error {
 
 // torReads plans that a Tor that runs reads its configuration, where that was written after Tor last did: a run may have been killed in between.
 func (h *Host) torReads(ctx context.Context, p *Plan) {
-	st, found, err := h.stat(Torrc)
-	if err != nil || !found {
-		return
-	}
-	if read, ok := h.since(ctx, "StateChangeTimestamp", torUnit); ok && st.Mtim.Sec > read {
+	if read, ok := h.since(ctx, "StateChangeTimestamp", torUnit); ok && h.writtenSince(read, Torrc) {
 		p.add(h.reloadTor, "let Tor read %s", Torrc)
 	}
 }
