@@ -62,33 +62,46 @@ func buildLND(ctx context.Context) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(lndModule + strings.Join(lndPrograms, " ") + runtime.Version() + runtime.GOARCH))
-	dir = filepath.Join(cache, "lnd-"+hex.EncodeToString(sum[:])[:16])
+	dir = filepath.Join(cache, "lnd-"+builtOf(lndModule+strings.Join(lndPrograms, " ")))
 	return dir, Once(dir, func(tmp string) error { return compileLND(ctx, tmp) })
+}
+
+// builtOf names what is built of these words by this compiler.
+func builtOf(words string) string {
+	sum := sha256.Sum256([]byte(words + runtime.Version() + runtime.GOARCH))
+	return hex.EncodeToString(sum[:])[:16]
 }
 
 func compileLND(ctx context.Context, dir string) error {
 	fmt.Fprintf(os.Stderr, "building LND %s, once, about three minutes (%s)\n", lndVersion, dir)
 	start := time.Now()
-	source, err := os.MkdirTemp("", "lnd-module-")
+	for _, name := range lndPrograms {
+		if err := compileModule(ctx, lndModule, "github.com/lightningnetwork/lnd/cmd/"+name, filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(os.Stderr, "LND built in %.0f s\n", time.Since(start).Seconds())
+	return nil
+}
+
+// compileModule builds a program of another module. module is the go.mod of one that requires it.
+func compileModule(ctx context.Context, module, pkg, program string) error {
+	source, err := os.MkdirTemp("", "module-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(source)
-	if err := os.WriteFile(filepath.Join(source, "go.mod"), []byte(lndModule), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(source, "go.mod"), []byte(module), 0o644); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
 		return err
 	}
-	for _, name := range lndPrograms {
-		cmd := exec.CommandContext(ctx, "nice", "go", "build", "-mod=mod", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, name), "github.com/lightningnetwork/lnd/cmd/"+name)
-		cmd.Dir = source
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOFLAGS=", "GOWORK=off")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w\n%s", name, err, tail(string(out), 20))
-		}
+	cmd := exec.CommandContext(ctx, "nice", "go", "build", "-mod=mod", "-trimpath", "-ldflags=-s -w", "-o", program, pkg)
+	cmd.Dir = source
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOFLAGS=", "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", pkg, err, tail(string(out), 20))
 	}
-	fmt.Fprintf(os.Stderr, "LND built in %.0f s\n", time.Since(start).Seconds())
 	return nil
 }

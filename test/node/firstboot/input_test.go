@@ -2,6 +2,7 @@ package firstboot_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,8 +42,62 @@ func TestTheOperatorsMachine(t *testing.T) {
 	if len(key) != 44 || !strings.Contains(conf, "PrivateKey = "+key+"\n") || !strings.Contains(conf, "PublicKey = A\n") || m.stat(firstboot.WireGuardKey) != "regular file 600 0 0" {
 		t.Errorf("the tunnel: %s", m.stat(firstboot.WireGuardKey))
 	}
+	t.Run("a rule that the kernel lacks", func(t *testing.T) { kernelLacksARule(t, m) })
+	t.Run("the tunnel has what its configuration says", func(t *testing.T) { tunnelFollows(t, m) })
 	if strings.Contains(m.said.String(), key) || strings.Contains(m.sh("journalctl -o cat"), key) {
 		t.Error("the key was said")
+	}
+}
+
+// kernelLacksARule: ufw was killed after it wrote its file. It answers from the file; the kernel is asked, and gets the rule, and the operator's stay.
+func kernelLacksARule(t *testing.T, m *machine) {
+	const rules = "iptables -S ufw-user-input; ip6tables -S ufw6-user-input; iptables -S INPUT"
+	before := m.sh(rules)
+	m.sh("iptables -D ufw-user-input -p tcp --dport 80 -j ACCEPT; ip6tables -D ufw6-user-input -p tcp --dport 443 -j ACCEPT")
+	if res := m.want(4, "first-boot", "--check"); !strings.Contains(res.Stdout, "load the rules of ufw into the kernel") {
+		t.Errorf("%s", res.Stdout)
+	}
+	m.want(0, "first-boot", "--again")
+	if after := m.sh(rules); after != before || !strings.Contains(m.sh("ufw status verbose; cat /etc/ufw/ufw.conf"), "ENABLED=yes") {
+		t.Errorf("the kernel's rules differ:\n%s", difference(before, after))
+	}
+}
+
+// tunnelFollows: a real interface gets what the configuration says while it runs: its sessions live in it, so it must stay the one that it is.
+func tunnelFollows(t *testing.T, m *machine) {
+	m.must(m.WireGuard(t.Context()))
+	peer := strings.TrimSpace(m.sh("wg genkey | wg pubkey"))
+	m.must(m.WriteFile("/etc/wireguard/wg-archy.peers.d/phone.conf", []byte("[Peer]\nPublicKey = "+peer+"\nAllowedIPs = 10.77.0.2/32, 10.78.0.2/32\n"), 0o600))
+	m.want(0, "first-boot", "--again")
+	has := func(what string, addresses ...string) {
+		t.Helper()
+		if got := strings.Fields(m.sh("ip -o -4 address show dev wg-archy | awk '{print $4}' | sort")); !slices.Equal(got, addresses) {
+			t.Errorf("%s: %q, want %q", what, got, addresses)
+		}
+		if peers := strings.TrimSpace(m.sh("wg show wg-archy peers")); peers != peer {
+			t.Errorf("%s: peers %q", what, peers)
+		}
+		if res := m.want(0, "first-boot", "--check"); res.Stdout != "nothing to do\n" {
+			t.Errorf("%s: left to do:\n%s", what, res.Stdout)
+		}
+	}
+	has("started", "10.77.0.1/24")
+	const same = "cat /sys/class/net/wg-archy/ifindex; systemctl show -P ActiveEnterTimestampMonotonic wg-quick@wg-archy"
+	before := m.sh(same)
+	m.sh("ip address add 192.0.2.9/32 dev wg-archy") // somebody's own
+	for _, address := range []string{"10.78.0.1/24", "10.78.0.9/24", "10.78.0.9/16"} {
+		m.configure("first_boot:\n  apps: [filebrowser]\nwireguard:\n  enabled: true\n  address: " + address + "\n")
+		m.want(0, "first-boot", "--again")
+		has(address, address, "192.0.2.9/32")
+	}
+	m.sh("ip address del 10.78.0.9/16 dev wg-archy; ip address add 10.77.0.1/24 dev wg-archy")
+	if res := m.want(4, "first-boot", "--check"); !strings.Contains(res.Stdout, "give wg-archy the address 10.78.0.9/16") {
+		t.Errorf("%s", res.Stdout)
+	}
+	m.want(0, "first-boot", "--again")
+	has("the file is right", "10.77.0.1/24", "10.78.0.9/16", "192.0.2.9/32")
+	if after := m.sh(same); after != before {
+		t.Errorf("it is another interface, or was started anew: %q, was %q", after, before)
 	}
 }
 
