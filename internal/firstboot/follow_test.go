@@ -85,6 +85,22 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestFollowAfterUfwWasKilled: its file has the app's rule, and the kernel has not. What was not made to its end is still pending, and is completed.
+func TestFollowAfterUfwWasKilled(t *testing.T) {
+	f := newNode(t)
+	f.install("filebrowser")
+	f.ufwDies = "allow in proto tcp from fc00::/7 to any port 8083"
+	_, err := f.follow("filebrowser")
+	wantError(t, err, "killed")
+	f.ufwDies = ""
+	if told, err := f.follow("filebrowser"); err != nil || len(told) != 1 || !strings.Contains(told[0], "into the kernel") || !f.called(ufwInit) {
+		t.Errorf("%v, told %q", err, told)
+	}
+	if ids := f.Pending(); len(ids) > 0 {
+		t.Errorf("%q are pending", ids)
+	}
+}
+
 // TestFollowAdopted: what something else made has what it always had, until it moves to a unit; what a first boot gave it goes with it.
 func TestFollowAdopted(t *testing.T) {
 	f := newNode(t)
