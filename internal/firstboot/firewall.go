@@ -55,8 +55,9 @@ func (h *Host) planFirewall(ctx context.Context, p *Plan) error {
 // ufwInit loads all rules of ufw. "ufw reload" does the same but writes in between that ufw is off: killed there, it would stay off.
 const ufwInit = "/usr/lib/ufw/ufw-init"
 
-// rulesInKernel plans that the kernel has the rules that ufw has. ufw writes a rule into its file first, and is not seen to lack it in the kernel when it was
-// killed before it told that. The rules are counted, because iptables writes them in other words than ufw; what was killed is one too few or too many.
+// rulesInKernel plans that the kernel has the rules that ufw has. ufw writes a rule into its file before it tells the kernel, and answers from the file, so
+// that nobody sees where it was killed in between. The rules are counted, because iptables writes them in other words than ufw: the kernel has one too few
+// then, or one too many.
 func (h *Host) rulesInKernel(ctx context.Context, p *Plan) error {
 	for _, c := range []struct{ tool, file, chain string }{
 		{"iptables", "/etc/ufw/user.rules", "ufw-user-input"}, {"ip6tables", "/etc/ufw/user6.rules", "ufw6-user-input"},
@@ -74,8 +75,7 @@ func (h *Host) rulesInKernel(ctx context.Context, p *Plan) error {
 		}
 		rule := "\n-A " + c.chain + " "
 		if want, have := strings.Count("\n"+string(text), rule), strings.Count("\n"+loaded, rule); want != have {
-			p.add(func(ctx context.Context) error { _, err := h.run(ctx, ufwInit, "force-reload"); return err },
-				"load the rules of ufw into the kernel, which has %d where %s has %d", have, c.file, want)
+			p.add(h.reloadFirewall, "load the rules of ufw into the kernel, which has %d where %s has %d", have, c.file, want)
 			return nil
 		}
 	}
@@ -181,6 +181,23 @@ func (h *Host) rules(p *Plan, want []Rule, have []found, meant func(comment stri
 
 // enableFirewall comes last, and never shuts out the one who works on the node.
 func (h *Host) enableFirewall(ctx context.Context) error {
+	if err := h.sshStaysOpen(ctx); err != nil {
+		return fmt.Errorf("firewall not enabled: %w", err)
+	}
+	return h.ufw("--force", "enable")(ctx)
+}
+
+// reloadFirewall shuts nobody out either: what the kernel has beyond ufw's rules goes, and may be how somebody comes in.
+func (h *Host) reloadFirewall(ctx context.Context) error {
+	if err := h.sshStaysOpen(ctx); err != nil {
+		return fmt.Errorf("the rules of ufw were not loaded: %w", err)
+	}
+	_, err := h.run(ctx, ufwInit, "force-reload")
+	return err
+}
+
+// sshStaysOpen wants a rule of ufw for each port of the SSH server.
+func (h *Host) sshStaysOpen(ctx context.Context) error {
 	ports, err := h.sshPorts(ctx)
 	if err != nil {
 		return err
@@ -191,8 +208,8 @@ func (h *Host) enableFirewall(ctx context.Context) error {
 	}
 	for _, port := range ports {
 		if !slices.ContainsFunc(have, func(f found) bool { return f.lets(port) }) {
-			return fmt.Errorf("firewall not enabled: sshd listens on port %d and no rule allows it: ufw allow %s/tcp, then archy first-boot --again", port, strconv.Itoa(port))
+			return fmt.Errorf("sshd listens on port %d and no rule allows it: ufw allow %s/tcp, then archy first-boot --again", port, strconv.Itoa(port))
 		}
 	}
-	return h.ufw("--force", "enable")(ctx)
+	return nil
 }

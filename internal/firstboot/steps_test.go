@@ -534,6 +534,13 @@ func TestTheKernelHasTheRulesOfUfw(t *testing.T) {
 			}
 		})
 	}
+	// What somebody gave the kernel alone may be how he comes in.
+	f.kernel["iptables"] += "-A ufw-user-input -p tcp -m tcp --dport 2222 -j ACCEPT\n"
+	f.ssh, f.calls = "LISTEN 0 128 0.0.0.0:2222 0.0.0.0:* users:((\"sshd\",pid=1,fd=3))\n", nil
+	if wantError(t, f.apply(f.firewall), "not loaded: sshd listens on port 2222"); f.called(ufwInit) {
+		t.Errorf("%q", f.calls)
+	}
+	f.loadRules()
 	// ufw gives a kernel without IPv6 no such rules.
 	f.must(os.Remove(f.at("/proc/sys/net/ipv6")))
 	f.fail["ip6tables"] = errors.New("no such table")
