@@ -173,10 +173,12 @@ var ailments = []ailment{
 		f.says["systemctl --user show"] = "InactiveExitTimestampMonotonic=5000000\nActiveEnterTimestampMonotonic=95000000\n"
 	}, Info, "waited 90 s", "networkctl", false},
 	{"a firewall that is off", "D_FIREWALL", func(f *fake) { f.says["ufw status"] = "Status: inactive\n" }, Warning, "enable ufw", again, false},
+	{"no firewall", "D_FIREWALL", func(f *fake) { f.remove("/usr/bin/ufw") }, Warning, "ufw is not installed", again, false},
 	{"a firewall without the rules of an app", "D_FIREWALL", func(f *fake) { f.install("filebrowser") }, Warning, "archy:filebrowser", again, false},
 	{"a port of an adopted container that nobody reaches", "D_FIREWALL", func(f *fake) { f.adopted("18080:8080", "18080:8080/udp") }, Warning,
 		"publishes port 18080/tcp, and no rule", "archy adopt --migrate lnd", false},
 	{"Tor is off", "D_TOR", func(f *fake) { f.fails["systemctl is-active --quiet tor@default"] = errors.New("exit code 3") }, Warning, "start Tor", again, false},
+	{"no Tor", "D_TOR", func(f *fake) { f.remove("/usr/bin/tor") }, Warning, "tor is not installed", again, false},
 	{"a foreign torrc", "D_TOR", func(f *fake) { f.write(firstboot.Torrc, "# mine\n", 0o644) }, Warning, "archy's block", again, false},
 	{"a host name that is not copied", "D_TOR", func(f *fake) { f.remove(f.Layout.Data("tor-hostnames/web")) }, Warning, "tor-hostnames/web", "sudo archy doctor --fix", false},
 	{"a certificate that ended", "D_CERT", func(f *fake) { f.certificate(-time.Hour, "lnd") }, Error, "it ended", "archy start lnd", false},
@@ -222,11 +224,17 @@ var ailments = []ailment{
 	}, Info, "2 days ago", "--restore-quarantine db.sql.", false},
 }
 
-// TestAilments: each is found by its check, with its severity and with what mends it.
+// TestAilments: each is found by its check, with its severity, which is none that the check does not promise, and with what mends it.
 func TestAilments(t *testing.T) {
-	found := map[string]bool{}
+	found, promised := map[string]bool{}, map[string]Severity{}
+	for _, c := range Checks() {
+		promised[c.Code] = c.Worst
+	}
 	for _, a := range ailments {
 		found[a.code] = true
+		if least := promised[a.code]; worst([]Finding{{Severity: a.severity}, {Severity: least}}) != least {
+			t.Errorf("%s: %s, and the worst of %s is said to be %s", a.name, a.severity, a.code, least)
+		}
 		t.Run(a.name, func(t *testing.T) {
 			f := newNode(t)
 			a.breaks(f)

@@ -50,7 +50,7 @@ const again = "sudo archy first-boot --again"
 const elsewhere = "another root is looked at, and its services cannot be asked"
 
 // part asks the steps of a first boot how one of their parts is. Each change that a step would make is a finding of this
-// severity.
+// severity, and so is why it cannot be asked.
 func part(ctx context.Context, n *Node, p firstboot.Part, severity Severity, object string) []Finding {
 	plan, err := n.Host.CheckPart(ctx, p)
 	var list []Finding
@@ -60,13 +60,13 @@ func part(ctx context.Context, n *Node, p firstboot.Part, severity Severity, obj
 	for _, c := range plan.Changes {
 		list = append(list, Finding{Severity: severity, Object: object, Text: "to do: " + c.Text, Mend: again, fix: c.Apply})
 	}
-	if f, ok := partError(err, object); ok {
+	if f, ok := partError(err, severity, object); ok {
 		list = append(list, f)
 	}
 	return list
 }
 
-func partError(err error, object string) (Finding, bool) {
+func partError(err error, severity Severity, object string) (Finding, bool) {
 	var human *firstboot.HumanError
 	switch {
 	case err == nil, errors.Is(err, firstboot.ErrUnmanaged):
@@ -76,7 +76,7 @@ func partError(err error, object string) (Finding, bool) {
 	case errors.As(err, &human):
 		return failure(object, "%s", human.Text).by("%s", human.Hint).human(), true
 	}
-	return failure(object, "%v", err).by(again), true
+	return Finding{Severity: severity, Object: object, Text: err.Error(), Mend: again}, true
 }
 
 // asSafe lets --fix make the changes of a part, all of them in order with the first.

@@ -67,7 +67,7 @@ func Checks() []Check {
 		{Code: "D_TIMER", Looks: "archy's units are installed, on, and ended well", Worst: Warning, Mends: mendsNobody, Run: timers},
 		{Code: "D_UPDATE", Looks: "no update is stuck, and the last one did not fail", Worst: Error, Mends: mendsNobody, Run: updates},
 		{Code: "D_WEBUI_MODE", Looks: "the web server may read the pages", Worst: Error, Mends: mendsFull, Who: Root, Run: webUI},
-		{Code: "D_VERSION", Looks: "versions of archy, of podman and of the release agree with what was installed", Worst: Warning, Mends: mendsNobody, Run: versions},
+		{Code: "D_VERSION", Looks: "versions of archy, of podman and of the release agree with what was installed", Worst: Error, Mends: mendsNobody, Run: versions},
 		{Code: "D_QUARANTINE", Looks: "what a heal has set aside", Worst: Info, Mends: mendsPrune, OnVolume: true, Run: quarantined},
 	}
 }
