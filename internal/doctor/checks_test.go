@@ -145,6 +145,11 @@ var ailments = []ailment{
 	}, Error, "another data format", "do this", true},
 	{"a port of somebody else's", "D_PORT", func(f *fake) { f.running("filebrowser").PortHolder = "port 8083 is held by pid 7 nc" }, Error, "port 8083 is held by pid 7 nc", "archy start filebrowser", false},
 	{"two bitcoins", "D_CONFLICT", func(f *fake) { f.install("bitcoin-knots", "bitcoin-core") }, Warning, "bitcoin-knots are alternatives", "archy remove bitcoin-core", false},
+	{"two bitcoins that run", "D_CONFLICT", func(f *fake) {
+		f.install("bitcoin-knots")
+		f.monitor(4711, "bitcoin-knots")
+		f.monitor(4712, "bitcoin-core")
+	}, Warning, "both run", "archy stop bitcoin-core", false},
 	{"an open breaker", "D_BREAKER", func(f *fake) {
 		f.must(f.State.WriteHistory(state.History{App: "lnd", OpenSince: now.Add(-3 * time.Hour), Reason: "exited 1", Events: []state.Event{{At: now, Kind: state.EventDied}}}))
 	}, Warning, "3 h): exited 1", "archy start lnd", false},
@@ -260,6 +265,12 @@ func TestAilments(t *testing.T) {
 
 func (f *fake) diagnosis(d heal.Diagnosis) {
 	f.Podman = func(context.Context) (heal.Diagnosis, error) { return d, nil }
+}
+
+// monitor lets the container of that name live.
+func (f *fake) monitor(pid int, name string) {
+	f.write("/proc/"+itoa(pid)+"/cmdline", strings.Join([]string{"/usr/bin/conmon", "-c", name, "-n", name}, "\x00")+"\x00", 0o644)
+	f.must(os.Chown(f.at("/proc/"+itoa(pid)), f.User.UID, -1))
 }
 
 // hosts gives a running app this address of the host.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
@@ -185,17 +186,31 @@ func (n *Node) atWork(lock string) bool {
 
 func conflicts(_ context.Context, n *Node) []Finding {
 	records, _ := n.State.ReadRecords()
+	running := n.alive()
 	var list []Finding
-	for _, id := range sortedKeys(records) {
-		if !records[id].Installed {
-			continue
-		}
+	for _, id := range n.Set.Order() {
 		for _, other := range n.Set.Alternatives(id) {
-			if records[other].Installed && id < other {
+			switch {
+			case other < id:
+			case records[id].Installed && records[other].Installed:
 				list = append(list, warning(id, "it and %s are alternatives, and both are installed: only one of them can serve the others", other).
 					by("archy remove %s, or archy remove %s", id, other))
+			case running[id] && running[other]:
+				list = append(list, warning(id, "it and %s are alternatives, and both run: only one of them can serve the others", other).
+					by("archy stop %s, or archy stop %s", id, other))
 			}
 		}
 	}
 	return list
+}
+
+// alive are the apps whose containers live, whoever made them and whatever is remembered of them.
+func (n *Node) alive() map[string]bool {
+	alive := map[string]bool{}
+	for _, p := range heal.Monitors(n.Layout.Host("/proc"), n.User.UID) {
+		for _, id := range n.Set.Order() {
+			alive[id] = alive[id] || n.Set.Apps[id].Unit() == p.Name
+		}
+	}
+	return alive
 }

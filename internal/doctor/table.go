@@ -51,7 +51,7 @@ func Checks() []Check {
 		{Code: "D_IMAGE", Looks: "images of the apps that shall run are here", Worst: Warning, Mends: mendsReconcile, Who: ServiceUser, Limit: slow, OnVolume: true, Run: images},
 		{Code: "D_APP", Looks: "the apps are as their owner wants them", Worst: Error, Mends: mendsReconcile, Who: ServiceUser, Limit: slow, OnVolume: true, Run: appStates},
 		{Code: "D_PORT", Looks: "no port of an app is held by somebody else", Worst: Error, Mends: mendsNobody, Who: ServiceUser, Limit: slow, OnVolume: true, Run: ports},
-		{Code: "D_CONFLICT", Looks: "no two alternatives are installed", Worst: Warning, Mends: mendsNobody, OnVolume: true, Run: conflicts},
+		{Code: "D_CONFLICT", Looks: "no two alternatives are installed or run", Worst: Warning, Mends: mendsNobody, OnVolume: true, Run: conflicts},
 		{Code: "D_BREAKER", Looks: "no breaker is open", Worst: Warning, Mends: mendsNobody, OnVolume: true, Run: breakers},
 		{Code: "D_STALE_OP", Looks: "no operation was left half done", Worst: Warning, Mends: mendsReconcile, OnVolume: true, Run: staleOperations},
 		{Code: "D_LEGACY_CGROUP", Looks: "no container lives in the control group of another service", Worst: Warning, Mends: "`adopt --migrate`", Who: ServiceUser, Limit: slow, OnVolume: true, Run: legacyCgroups},
