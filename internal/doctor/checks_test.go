@@ -10,9 +10,12 @@ import (
 	"errors"
 	"math/big"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
@@ -308,6 +311,25 @@ func TestSpace(t *testing.T) {
 		if got != want {
 			t.Errorf("%d bytes free: %q, want %q", free, got, want)
 		}
+	}
+}
+
+// TestFewInodes: a disk without inodes is full, whatever space it has, and the ladder of podman says so too.
+func TestFewInodes(t *testing.T) {
+	f := newNode(t)
+	dir := f.at(f.Layout.DataDir)
+	if err := unix.Mount("none", dir, "tmpfs", 0, "size=20g,nr_inodes=500"); err != nil {
+		t.Skipf("no file system with few inodes can be made: %v", err)
+	}
+	t.Cleanup(func() { f.must(unix.Unmount(dir, 0)) })
+	f.must(os.MkdirAll(filepath.Dir(f.at(f.Layout.VolumeMark())), 0o755))
+	f.write(f.Layout.VolumeMark(), "an-id\n", 0o644)
+	if r := f.one("D_SPACE", Report); len(r.Findings) == 0 || !r.Findings[0].Human || !strings.Contains(r.Findings[0].Text, "inodes are left") {
+		t.Errorf("%+v", r)
+	}
+	h := heal.Healer{Layout: f.Layout, User: f.User, Runner: f, Now: f.Now, Units: func(context.Context) (heal.Units, error) { return nil, errors.New("no bus") }}
+	if d := h.Check(t.Context()); d.State != heal.DiskFull || d.ExitCode() != heal.ExitHuman || !strings.Contains(d.Evidence, "fewer than 1000 inodes") {
+		t.Errorf("%+v", d)
 	}
 }
 

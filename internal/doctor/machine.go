@@ -60,7 +60,11 @@ func space(_ context.Context, n *Node) []Finding {
 	}
 	free := int64(st.Bavail) * st.Frsize
 	list := spaceFindings(n.Layout.DataDir, free)
-	if st.Files > 0 && st.Ffree*100 < st.Files*2 {
+	switch {
+	case free < node.SpaceFull:
+	case st.Files > 0 && st.Ffree < node.InodesFull:
+		list = append(list, failure(n.Layout.DataDir, "full: %d of %d inodes are left; nothing can be written, the apps are left as they are", st.Ffree, st.Files).by("archy prune").human())
+	case st.Files > 0 && st.Ffree*100 < st.Files*2:
 		list = append(list, failure(n.Layout.DataDir, "%d of %d inodes are left: no file can be made soon", st.Ffree, st.Files).by("archy prune"))
 	}
 	if n.firstBootDone() && !n.exists(state.Reserve(n.Layout)) {

@@ -32,7 +32,7 @@ func ReadFacts(l Layout, u User) (Facts, error) {
 	var errMem, errFree, errDisk error
 	f.MemTotal, errMem = memTotal(l)
 	_, f.DataFree, errFree = diskSpace(l.Host(l.DataDir))
-	f.FewInodes = fewInodes(l.Host(l.DataDir))
+	f.FewInodes = FewInodes(l.Host(l.DataDir))
 	f.DataDisk, _, errDisk = diskSpace(l.Host(l.Data("bitcoin")))
 	return f, errors.Join(errMem, errFree, errDisk)
 }
@@ -76,8 +76,8 @@ func diskSpace(path string) (size, free int64, err error) {
 	return int64(st.Blocks) * st.Frsize, int64(st.Bavail) * st.Frsize, nil
 }
 
-// fewInodes tells that no file can be made soon. A file system that counts no inodes has enough.
-func fewInodes(path string) bool {
+// FewInodes tells that no file can be made soon. A file system that counts no inodes has enough.
+func FewInodes(path string) bool {
 	st, err := fileSystem(path)
 	return err == nil && st.Files > 0 && st.Ffree < InodesFull
 }

@@ -119,11 +119,15 @@ func (l *look) readOnly() *Finding {
 }
 
 func (l *look) space() *Finding {
-	free, err := node.FreeSpace(l.host(l.Layout.DataDir))
-	if err != nil || free >= node.SpaceFull {
-		return nil
+	dir := l.Layout.DataDir
+	free, err := node.FreeSpace(l.host(dir))
+	switch {
+	case err == nil && free < node.SpaceFull:
+		return &Finding{State: DiskFull, Evidence: fmt.Sprintf("%d MiB are free on %s", free>>20, dir), Source: dir}
+	case node.FewInodes(l.host(dir)):
+		return &Finding{State: DiskFull, Evidence: fmt.Sprintf("fewer than %d inodes are free on %s", node.InodesFull, dir), Source: dir}
 	}
-	return &Finding{State: DiskFull, Evidence: fmt.Sprintf("%d MiB are free on %s", free>>20, l.Layout.DataDir), Source: l.Layout.DataDir}
+	return nil
 }
 
 // ask lets podman tell about itself and list its containers. False: nothing of what is told can be relied on.
