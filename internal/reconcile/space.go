@@ -62,7 +62,7 @@ func (p *Pass) room(w *World) (again bool) {
 }
 
 // noRoom is a line that says that a write of archy or of podman found no room, "" without one. What an app says of its own writes counts for
-// nothing: it may mean a file system inside its container.
+// nothing: it may mean a file system inside its container. Nor does crun's word that a user has no keyring left (keyrings(7)): the disk has nothing to do with it.
 func noRoom(apps []AppResult) string {
 	for _, a := range apps {
 		if a.Error == nil {
@@ -70,7 +70,8 @@ func noRoom(apps []AppResult) string {
 		}
 		lines := append(strings.Split(a.Error.Message, "\n"), slices.DeleteFunc(slices.Clone(a.Error.LogTail), func(l string) bool { return !strings.HasPrefix(l, "Error: ") })...)
 		for _, line := range lines {
-			if l := strings.ToLower(line); strings.Contains(l, "no space left on device") || strings.Contains(l, "disk quota exceeded") {
+			l := strings.ToLower(line)
+			if strings.Contains(l, "no space left on device") || strings.Contains(l, "disk quota exceeded") && !strings.Contains(l, "create keyring") {
 				return a.App + ": " + line
 			}
 		}

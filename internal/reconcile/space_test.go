@@ -211,3 +211,15 @@ func TestNoRoomOnADiskWithSpace(t *testing.T) {
 	}
 	n.converged()
 }
+
+// The kernel gives a user a quota of keyrings too, and crun's word for it is that of a disk. It is the app's failure as any other.
+func TestNoKeyringIsNoFullDisk(t *testing.T) {
+	t.Parallel()
+	n := fiveRunning(t)
+	n.facts.DataFree = 500 << 30
+	n.behave["docker.io/example/solo:v1.0"] = behaviour{dies: 125, says: "Error: OCI runtime error: crun: create keyring `0e25`: Disk quota exceeded"}
+	n.down("solo", 1)
+	if r := n.pass(); r.ExitCode == ExitNeedsHuman || !n.fullSince().IsZero() || n.result(r, "solo").Error == nil {
+		t.Errorf("exit %d, %+v", r.ExitCode, n.result(r, "solo"))
+	}
+}

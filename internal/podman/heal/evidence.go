@@ -14,7 +14,7 @@ type sign struct {
 // signs in the order in which they are asked: a disk that cannot be written to explains whatever else is said. The texts are in testdata, word for word.
 var signs = []sign{
 	{ReadOnly, regexp.MustCompile(`[Rr]ead-only file system`)},
-	{DiskFull, regexp.MustCompile(`no space left on device|database or disk is full`)},
+	{DiskFull, regexp.MustCompile(`no space left on device|database or disk is full|disk quota exceeded`)}, // crun's "Disk quota exceeded" may be of the kernel's keyrings
 	{BootID, regexp.MustCompile(`current system boot ID differs from cached boot ID`)},
 	{DBCorrupt, regexp.MustCompile(`file is not a database|database disk image is malformed`)},
 	{DBConfig, regexp.MustCompile(`database configuration mismatch|database .* does not match our`)},
