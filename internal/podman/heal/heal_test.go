@@ -951,6 +951,19 @@ func TestStaleNames(t *testing.T) {
 	}
 }
 
+// A climb that ended for a person has changed something all the same: what it renamed is remembered, and that the hour has begun.
+func TestARefusalKeepsWhatWasClimbed(t *testing.T) {
+	b := newBench(t)
+	b.keep(Report{At: b.clock, BootID: b.BootID, Mode: Safe, State: BootID, Result: Refused, Rungs: []Rung{{N: 7, Error: "half of it"}}, Renamed: []Renamed{{"/a", "/b"}}})
+	for range 2 {
+		b.keep(Report{At: b.clock, BootID: b.BootID, Mode: StopApps, State: BootID, Result: Refused, Rungs: []Rung{{N: 7, Reason: "containers live"}}})
+	}
+	past, _ := b.past()
+	if len(past.Reports) != 2 || len(past.Reports[0].Renamed) != 1 || b.tooSoon(Safe) == "" {
+		t.Errorf("%+v; too soon: %q", past.Reports, b.tooSoon(Safe))
+	}
+}
+
 func TestHistoryKeepsTwenty(t *testing.T) {
 	b := newBench(t)
 	for i := range 25 {

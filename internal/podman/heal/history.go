@@ -57,7 +57,8 @@ func (h *Healer) remember() int {
 	return len(s.Unanswered)
 }
 
-// keep remembers a climb. A file that cannot be understood is kept aside. One that was refused as the last one was takes its place: a pass every half minute must not push the others out.
+// keep remembers a climb. A file that cannot be understood is kept aside. One that was refused as the last one was takes its place, unless that one changed something: a pass
+// every half minute must not push the others out.
 func (h *Healer) keep(r Report) {
 	past, err := h.past()
 	if err != nil {
@@ -66,7 +67,7 @@ func (h *Healer) keep(r Report) {
 			h.say("warning: %v", err)
 		}
 	}
-	if n := len(past.Reports); n > 0 && r.Result == Refused && past.Reports[n-1].Result == Refused && past.Reports[n-1].State == r.State {
+	if n := len(past.Reports); n > 0 && r.Result == Refused && past.Reports[n-1].Result == Refused && past.Reports[n-1].State == r.State && !past.Reports[n-1].climbed() {
 		past.Reports = past.Reports[:n-1]
 	}
 	past.Reports = append(past.Reports, r)
