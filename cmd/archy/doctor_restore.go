@@ -1,17 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +13,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/command"
 	"git.tx1138.com/lfg2025/archy/internal/doctor"
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 )
 
 // restoreQuarantine is the operator's way back from a heal: podman is quiet meanwhile, and the node is locked.
@@ -65,27 +60,10 @@ func restoreError(err error) error {
 	return err
 }
 
-// liveContainers are the monitors of the service user's containers that live, by the names of their containers.
+// liveContainers are the service user's containers that live, by their names.
 func (e *examiner) liveContainers() (live []string) {
-	dirs, _ := os.ReadDir("/proc")
-	for _, d := range dirs {
-		pid, err := strconv.Atoi(d.Name())
-		info, infoErr := d.Info()
-		if err != nil || infoErr != nil || int(info.Sys().(*syscall.Stat_t).Uid) != e.User.UID {
-			continue
-		}
-		args, _ := os.ReadFile(filepath.Join("/proc", d.Name(), "cmdline"))
-		words := bytes.Split(args, []byte{0})
-		if path.Base(string(words[0])) != "conmon" {
-			continue
-		}
-		name := "pid " + strconv.Itoa(pid)
-		for i, w := range words[:len(words)-1] {
-			if string(w) == "-n" {
-				name = string(words[i+1])
-			}
-		}
-		live = append(live, name)
+	for _, p := range heal.Monitors(e.Layout.Host("/proc"), e.User.UID) {
+		live = append(live, p.Name)
 	}
 	return live
 }
