@@ -139,10 +139,10 @@ func (r Restorer) swap(from, to string) ([]string, error) {
 
 // aside is the quarantined name of a path.
 func (r Restorer) aside(path, stamp string) string {
-	if strings.HasPrefix(path, r.Layout.RuntimeDir+"/") {
-		return path + ".archy-" + stamp
+	if strings.HasPrefix(path, firstboot.Graphroot(r.Layout)+"/") {
+		return r.Layout.State("quarantine", filepath.Base(path)+"."+stamp)
 	}
-	return r.Layout.State("quarantine", filepath.Base(path)+"."+stamp)
+	return path + ".archy-" + stamp
 }
 
 // rename never replaces anything; an absent file is fine.

@@ -213,6 +213,19 @@ func TestRestoreBeside(t *testing.T) {
 	if f.read(dir+"/pause.pid") != "1" {
 		t.Error("it is not back")
 	}
+	locks := "/dev/shm/libpod_rootless_lock_" + itoa(f.User.UID)
+	f.write(locks+".archy-20260102T030405Z", "old", 0o600)
+	f.write(locks, "new", 0o600)
+	f.write("/dev/shm/other.archy-20260102T030405Z", "", 0o600)
+	if r := f.one("D_QUARANTINE", Report); len(r.Findings) != 1 || !strings.HasPrefix(r.Findings[0].Object, locks) {
+		t.Errorf("%+v", r.Findings)
+	}
+	if _, err := f.restorer().Restore(t.Context(), filepath.Base(locks)+".archy-20260102T030405Z"); err != nil {
+		t.Fatal(err)
+	}
+	if f.read(locks) != "old" || f.read(locks+".archy-"+now.UTC().Format(quarantineTime)) != "new" {
+		t.Error("the locks are not back")
+	}
 }
 
 // TestRestoreRefuses: nothing is touched while containers live, and a name that is not there is told with those that are.

@@ -181,6 +181,11 @@ func Quarantine(l node.Layout) []string {
 			}
 		}
 	}
+	for _, file := range entries(l, "/dev/shm") {
+		if strings.HasPrefix(path.Base(file), "libpod_rootless_lock_"+path.Base(l.RuntimeDir)+".archy-") {
+			list = append(list, file)
+		}
+	}
 	return list
 }
 
