@@ -147,10 +147,10 @@ func (s *Story) next(in Input) {
 		s.NextWords = "nothing will be done by itself"
 	case a.Row == "24" && a.Class == reconcile.ClassWaiting:
 		s.NextWords = "as soon as what it needs is there"
-	case s.Breaker.Open:
-		s.NextWords = "not by itself, but for once after the next boot: the breaker is open since " + stamp(s.Breaker.Since) + " (" + s.Breaker.Reason + "); archy start " + s.App + " closes it"
 	case a.Desired == reconcile.WantStopped:
 		s.NextWords = "not before its owner starts it: archy start " + s.App
+	case s.Breaker.Open:
+		s.NextWords = "not by itself, but for once after the next boot: the breaker is open since " + stamp(s.Breaker.Since) + " (" + s.Breaker.Reason + "); archy start " + s.App + " closes it"
 	case a.Class == reconcile.ClassNeedsHuman:
 		s.NextWords = "not before a person has decided"
 	case a.Class == reconcile.ClassNeedsConfig:

@@ -55,6 +55,7 @@ func TestWhenTheNextTryIs(t *testing.T) {
 		"next try: in 10s\n":                  {Seen: moved, Restarts: peer},
 		"not before a person has decided":     {Seen: seenAs(reconcile.ClassNeedsHuman, "left", "")},
 		"not before its owner starts it":      {Seen: stopped},
+		"next try: not before its owner":      {Seen: stopped, Restarts: open}, // which a boot does not start either
 		"as soon as it is configured":         {Seen: seenAs(reconcile.ClassNeedsConfig, "needs-config", "")},
 		"with the next pass":                  {Seen: seenAs(reconcile.ClassFailed, "failed", "image missing")},
 		"nothing will be done by itself":      {Removed: noon},
