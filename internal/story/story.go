@@ -143,6 +143,8 @@ func (s *Story) seen(in Input) {
 func (s *Story) next(in Input) {
 	a := in.Seen
 	switch {
+	case a == nil && s.State == "unknown":
+		s.NextWords = "not known before somebody has looked"
 	case a == nil:
 		s.NextWords = "nothing will be done by itself"
 	case a.Row == "24" && a.Class == reconcile.ClassWaiting:

@@ -62,6 +62,7 @@ func TestWhenTheNextTryIs(t *testing.T) {
 		"podman.sock: connection refused":     {NotNow: errors.New("podman.sock: connection refused"), Seen: seenAs(reconcile.ClassOK, "ready", "")},
 		"waits for: dependency x is absent":   {Seen: &reconcile.AppResult{App: "lnd", Class: reconcile.ClassWaiting, State: "waiting", Cause: "dependency x is absent"}},
 		"unknown":                             {NotNow: errors.New("no podman")},
+		"next try: not known":                 {NotNow: errors.New("no podman")},
 		"lnd: absent\nbecause: not installed": {},
 	} {
 		in.App, in.Now = "lnd", noon
