@@ -21,7 +21,7 @@ func (e *VolumeError) Error() string { return e.Dir + ": " + e.Reason }
 // Hint is what the operator can do next.
 func (e *VolumeError) Hint() string {
 	if !e.ReadOnly {
-		return "mount it, then try again; nothing was written"
+		return "mount it (sudo mount " + e.Dir + "), then try again; nothing was written, and the apps stay as they are"
 	}
 	return "sudo journalctl -k says why; let fsck check the disk (where fstab asks for it, a reboot does), then sudo mount -o remount,rw $(findmnt -nT " +
 		e.Dir + " -o TARGET); nothing was written. Called from a unit with ProtectSystem=, archy needs ReadWritePaths=" + e.Dir + " there"

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -49,6 +50,14 @@ func TestCheckVolume(t *testing.T) {
 				t.Errorf("\n got %v\nwant %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// What a person has to do is a command.
+func TestHintOfABareMountPoint(t *testing.T) {
+	e := VolumeError{Dir: "/srv/data", Reason: "no data volume"}
+	if got := e.Hint(); !strings.Contains(got, "sudo mount /srv/data") || !strings.Contains(got, "nothing was written") {
+		t.Error(got)
 	}
 }
 
