@@ -179,14 +179,14 @@ func lastFailure(list []state.Entry) *Failure {
 	over := false
 	for i := len(list) - 1; i >= 0; i-- {
 		e := list[i]
+		over = over || e.Result == string(reconcile.ClassOK)
 		if e.Bad() || e.Action == string(reconcile.AutoRestarted) {
-			f := &Failure{At: e.At, Action: e.Action, Cause: e.Cause, Hint: e.Hint, Over: over || !e.Bad(), Log: []string{}}
+			f := &Failure{At: e.At, Action: e.Action, Cause: e.Cause, Hint: e.Hint, Over: over, Log: []string{}}
 			if e.Error != "" {
 				f.Cause = e.Error
 			}
 			return f
 		}
-		over = over || e.Result == string(reconcile.ClassOK)
 	}
 	return nil
 }

@@ -115,6 +115,23 @@ func TestKilledForMemory(t *testing.T) {
 	}
 }
 
+// systemd has restarted it, which says nothing of how it is: it may be on its way to die once more.
+func TestARestartIsNotOverBeforeTheAppIsWell(t *testing.T) {
+	restarted := state.Entry{At: noon, Action: string(reconcile.AutoRestarted), Result: "waiting", Cause: "systemd restarted it 3 times"}
+	for _, c := range []struct {
+		diary []state.Entry
+		over  bool
+	}{
+		{[]state.Entry{restarted}, false},
+		{[]state.Entry{restarted, {At: noon, Action: string(reconcile.Found), Result: "ok"}}, true},
+		{[]state.Entry{{At: noon, Action: string(reconcile.AutoRestarted), Result: "ok"}}, true},
+	} {
+		if f := Tell(Input{App: "lnd", Now: noon, Diary: c.diary}).LastFailure; f == nil || f.Over != c.over {
+			t.Errorf("%+v: %+v", c.diary, f)
+		}
+	}
+}
+
 // A log of any length takes the memory of its last lines.
 func TestTail(t *testing.T) {
 	var tail Tail
