@@ -22,6 +22,7 @@ does not start, its unit is taken away again; data and secrets stay.`,
   archy install --no-start btcpay-server`)
 	cmd.Flags().BoolVar(&o.NoStart, "no-start", false, "make everything ready and start nothing")
 	cmd.Flags().StringArrayVar(&o.DropMounts, "drop-mount", nil, "give up what a container that is gone mounted at this `TARGET` (repeatable)")
+	dropDiskFlag(cmd, &o)
 	return cmd
 }
 
@@ -34,7 +35,12 @@ not started, exit 3.`,
 		`  archy start lnd
   archy start --with-deps mempool`)
 	cmd.Flags().BoolVar(&o.WithDeps, "with-deps", false, "also start the stopped apps that they need")
+	dropDiskFlag(cmd, &o)
 	return cmd
+}
+
+func dropDiskFlag(cmd *cobra.Command, o *verbOptions) {
+	cmd.Flags().StringArrayVar(&o.DropDisks, "drop-disk", nil, "start without the disk at this `MOUNTPOINT`: the data lie elsewhere now (repeatable)")
 }
 
 func stopCmd() *cobra.Command {

@@ -18,6 +18,9 @@ const Header = "# Written by archy from apps/%s/manifest.yml; changes are overwr
 // NetworkHeader is the first line of every network unit that archy writes.
 const NetworkHeader = "# Written by archy; changes are overwritten."
 
+// AssertDisk is the directive of [Unit] with which an app is not started while a disk is not mounted.
+const AssertDisk = "AssertPathIsMountPoint"
+
 // App tells which app a unit was written for; ok is false for a unit that archy did not write.
 func App(unit []byte) (id string, ok bool) {
 	first, _, _ := strings.Cut(string(unit), "\n")
@@ -62,6 +65,10 @@ func (u *unit) unitSection(c spec.Container, l node.Layout) {
 		u.path("After", dep+".service")
 	}
 	u.path("RequiresMountsFor", l.DataDir)
+	// At boot systemd starts the app before archy runs, and the service user's manager waits for no disk but the one of the data directory.
+	for _, disk := range c.Unit.Disks {
+		u.plain(AssertDisk, disk)
+	}
 	// A user's stop holds at boot too, before archy runs.
 	u.path("ConditionPathExists", "!"+l.State("stopped", c.Name))
 	u.line("StartLimitIntervalSec", "1800")

@@ -75,7 +75,7 @@ func everything() spec.Container {
 	c.Health = &spec.Health{Argv: []string{"pg_isready", "-U", "a b", "$HOME"}, Interval: 30, Timeout: 5, Retries: 5, StartPeriod: 60}
 	c.Unit = spec.Unit{
 		Description: "100% of it", After: []string{"archy-db", "bitcoin-knots"}, Restart: "always", NotifyHealthy: true,
-		TimeoutStart: 900, Offline: true,
+		TimeoutStart: 900, Offline: true, Disks: []string{"/mnt/My Disk 100%", "/var/lib/archipelago/all"},
 	}
 	return c
 }

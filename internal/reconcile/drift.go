@@ -216,7 +216,7 @@ func (ob *observation) movedAway(ctx context.Context, a *App) *Fault {
 	}
 	for _, had := range unitVolumes(a.Manifest, a.Unit.Content) {
 		m := a.wantedAt(had.Target)
-		if m.Type != "bind" || m.File || slices.Contains(m.Options, "ro") || path.Clean(m.Source) == had.Source || ob.holdsMapped(ctx, m.Source) || !ob.holdsMapped(ctx, had.Source) {
+		if m.Type != "bind" || m.File || slices.Contains(m.Options, "ro") || path.Clean(m.Source) == had.Source || ob.holdsMapped(ctx, m.Source) || !ob.held(ctx, a.Manifest, had.Source) {
 			continue
 		}
 		return &Fault{Code: "mount", Text: fmt.Sprintf("its data are in %s and its manifest mounts %s, which is empty, at %s", had.Source, m.Source, had.Target),

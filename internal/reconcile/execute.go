@@ -88,6 +88,7 @@ func (r *run) adopt(c *change) error {
 	c.record.InstalledAt, c.record.RemovedAt, c.record.RemovedWith = r.Now().UTC(), time.Time{}, ""
 	c.record.Image, c.record.ImageID = c.C.Image, c.C.ImageID
 	c.pinAdopted()
+	c.record.Disks = c.Disks
 	return r.Records.WriteRecord(c.record)
 }
 
@@ -106,7 +107,8 @@ func (r *run) refreshAdopted(c *change) error {
 	if !c.Legacy() || c.changed || !isLegacyRecord(c.App) || !c.record.Installed || c.record.Op != nil {
 		return nil
 	}
-	if c.pinAdopted(); reflect.DeepEqual(c.record, *c.Record) {
+	c.pinAdopted()
+	if c.record.Disks = c.Disks; reflect.DeepEqual(c.record, *c.Record) {
 		return nil
 	}
 	return r.writeUnlessOvertaken(c)
@@ -198,6 +200,7 @@ func (r *run) writeUnit(ctx context.Context, c *change, op Operation) error {
 		c.record.Op = nil // a change that was broken off before its restart, and that nobody wants any more
 	}
 	c.pinUser()
+	c.record.Disks = c.Disks   // the unit asserts them
 	c.record.Pinned.Held = nil // the unit has them, or they were given up
 	c.record.UnitDigests = rememberDigest(c.record.UnitDigests, digest(op.Content))
 	if err := r.Records.WriteRecord(c.record); err != nil {
@@ -232,7 +235,7 @@ func (r *run) install(c *change) error {
 	}
 	c.record.Installed, c.record.By, c.record.Owner = true, c.By, state.Quadlet
 	c.record.InstalledAt, c.record.RemovedAt, c.record.RemovedWith = r.Now().UTC(), time.Time{}, ""
-	c.record.Pinned.Volumes = c.Elsewhere // also of an alternative that it takes over from
+	c.record.Pinned.Volumes, c.record.Disks = c.Elsewhere, c.Disks // also of an alternative that it takes over from
 	if c.record.By == "" {
 		c.record.By = state.ByFirstBoot
 	}
@@ -614,8 +617,8 @@ func (r *run) startLegacy(ctx context.Context, c *change, op Operation) error {
 	if out.dead != nil {
 		return r.startFailed(ctx, c, out.dead)
 	}
-	if c.record.PendingRestart != "" {
-		c.record.PendingRestart = ""
+	if c.record.PendingRestart != "" || !slices.Equal(c.record.Disks, c.Disks) {
+		c.record.PendingRestart, c.record.Disks = "", c.Disks
 		return r.Records.WriteRecord(c.record)
 	}
 	return out.err

@@ -441,6 +441,12 @@ func (n *fakeNode) drop(c *podman.Inspect) {
 
 // run is what a start job does: podman run --replace --rm with the unit's text; the lock is held.
 func (n *fakeNode) run(name string, s *fakeService) error {
+	for _, disk := range directives(s.text, quadlet.AssertDisk) {
+		if !node.ReadDisks(n.layout).Mounted(disk) {
+			s.ActiveState, s.SubState = "inactive", "dead"
+			return &systemd.JobError{Verb: "start", Unit: name, Result: "assert"}
+		}
+	}
 	s.tries++
 	container := strings.TrimSuffix(name, ".service")
 	image := directive(s.text, "Image")

@@ -75,7 +75,7 @@ func (r *run) beginMigration(ctx context.Context, c *change) error {
 	if err := r.Records.SaveLegacy(c.Container, append(kept, '\n')); err != nil {
 		return err
 	}
-	c.record.Pinned = c.Pins
+	c.record.Pinned, c.record.Disks = c.Pins, c.Disks
 	c.record.Op = &state.Op{Kind: state.OpMigrate, Step: 3, OldContainerID: got.ID, NewHash: c.Hash,
 		FirstName: got.Name,
 		OldName:   c.Container + oldSuffix + r.Now().UTC().Format("20060102T150405Z"),

@@ -87,6 +87,7 @@ type observation struct {
 	heard   map[string]heardStage
 	// networks are those that were looked at, by name.
 	networks map[string]*Network
+	disks    *node.Disks
 }
 
 type want struct {
@@ -119,6 +120,7 @@ func (ob *observation) read(ctx context.Context) error {
 	var list []podman.Container
 	var known []podman.Secret
 	var listErr, secretErr error
+	ob.disks = node.ReadDisks(ob.Layout)
 	var wg sync.WaitGroup
 	wg.Go(func() { list, listErr = ob.Engine.List(ctx) })
 	wg.Go(func() { known, secretErr = ob.Engine.Secrets(ctx) })
@@ -437,7 +439,9 @@ func (ob *observation) resolve(ctx context.Context, a *App) {
 	if a.Legacy() {
 		ob.compareLegacy(ctx, a)
 	}
-	a.LeftBehind = ob.leftBehind(a)
+	if a.LeftBehind == nil {
+		a.LeftBehind = ob.leftBehind(a)
+	}
 	if a.Record != nil && a.Record.FailedHash != "" || a.Record != nil && a.Record.Op != nil {
 		a.Prev, _, _ = ob.State.PrevUnit(a.Container)
 	}
@@ -455,6 +459,7 @@ func (ob *observation) resolveSpec(ctx context.Context, a *App) {
 	c, problems := spec.Resolve(in)
 	ob.userFollowsData(a, &c)
 	a.Spec = c
+	ob.findDisks(a)
 	if a.Legacy() {
 		in.Pinned.Volumes, in.Pinned.ExtraPorts, in.Pinned.Env = nil, nil, nil
 		a.plain, _ = spec.Resolve(in)

@@ -118,8 +118,7 @@ func (ob *observation) chain(ctx context.Context, app *manifest.App) derived.Cha
 // alternative which was installed later counts: it takes over that one's directory. When the record is lost, the app's unit says it.
 func (ob *observation) placed(app *manifest.App) []state.PinnedVolume {
 	if _, found := ob.records[app.ID]; !found {
-		unit, _ := os.ReadFile(ob.Layout.Host(ob.Layout.Unit(app.Unit())))
-		if id, ours := quadlet.App(unit); ours && id == app.ID {
+		if unit := ob.unitText(app); unit != nil {
 			return unitVolumes(app, unit)
 		}
 	}
@@ -128,6 +127,15 @@ func (ob *observation) placed(app *manifest.App) []state.PinnedVolume {
 		return moved(app.Volumes, other, last.Pinned.Volumes)
 	}
 	return last.Pinned.Volumes
+}
+
+// unitText is the app's unit, nil when there is none of archy's.
+func (ob *observation) unitText(app *manifest.App) []byte {
+	unit, _ := os.ReadFile(ob.Layout.Host(ob.Layout.Unit(app.Unit())))
+	if id, ours := quadlet.App(unit); !ours || id != app.ID {
+		return nil
+	}
+	return unit
 }
 
 // unitVolumes are the targets of the app's binds for which a unit of archy's has another source. No path in one holds a colon.

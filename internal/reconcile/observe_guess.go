@@ -15,7 +15,7 @@ import (
 // nearly every pass that is so, and podman takes as long as all the rest. It asks nobody.
 func (ob *observation) guess(ctx context.Context) *observation {
 	g := &observation{Observer: ob.Observer, drafts: map[string]Secret{}, networks: map[string]*Network{}, containers: map[string]podman.Container{},
-		records: ob.records, lost: ob.lost, unread: ob.unread, histories: ob.histories, intent: ob.intent,
+		records: ob.records, lost: ob.lost, unread: ob.unread, histories: ob.histories, intent: ob.intent, disks: ob.disks,
 		w: &World{Now: ob.w.Now, BootID: ob.w.BootID, Free: ob.w.Free}}
 	for id, r := range ob.records {
 		if r.Installed && r.Owner == state.Quadlet && !ob.stopped(id, r.Container) {

@@ -117,7 +117,8 @@ func (ob *observation) hasData(name string) bool {
 			continue
 		}
 		for _, v := range app.Volumes {
-			if v.Type == "bind" && !slices.Contains(v.Options, "ro") && holds(ob.Layout.Host(sourceOf(v, ob.placed(app)))) {
+			source := sourceOf(v, ob.placed(app))
+			if v.Type == "bind" && !slices.Contains(v.Options, "ro") && (holds(ob.Layout.Host(source)) || ob.awayFrom(app, source) != "") {
 				return true
 			}
 		}

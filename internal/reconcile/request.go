@@ -30,6 +30,8 @@ type Request struct {
 	NoStart           bool
 	// DropMounts are targets of a container that is gone which an installation may leave out.
 	DropMounts []string
+	// DropDisks are mount points that the apps of an installation or a start need no more.
+	DropDisks []string
 	// Purge moves the data of the removed apps to the trash.
 	Purge bool
 	// To is the reference of an upgrade, "" for the manifest's.
@@ -99,7 +101,7 @@ func (r requested) start(o *Options) error {
 	if r.WithDeps {
 		o.Only = r.withNeeds(o.Only, func(d *App) bool { return d.Want == WantStopped || d.Want == WantRunning && !d.Running() })
 	}
-	o.Start = o.Only
+	o.Start, o.DropDisks = o.Only, r.DropDisks
 	return nil
 }
 
@@ -235,7 +237,7 @@ func (r requested) install(o *Options) error {
 		}
 	}
 	ids = r.newNeeds(o, ids)
-	o.Only, o.Start, o.DropMounts = ids, ids, r.DropMounts
+	o.Only, o.Start, o.DropMounts, o.DropDisks = ids, ids, r.DropMounts, r.DropDisks
 	if r.NoStart {
 		o.Start = nil
 		o.Stop = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return r.app(id).Want == WantRunning })

@@ -87,7 +87,7 @@ func removal(more ...string) string {
 
 func rows() []rowCase {
 	var list []rowCase
-	for _, part := range [][]rowCase{rowsUp(), rowsDown(), rowsMissing(), rowsDrift(), rowsHeld(), rowsLegacy()} {
+	for _, part := range [][]rowCase{rowsUp(), rowsDown(), rowsMissing(), rowsDrift(), rowsHeld(), rowsDisk(), rowsLegacy()} {
 		list = append(list, part...)
 	}
 	return list
@@ -341,6 +341,41 @@ func rowsDrift() []rowCase {
 		{name: "podman secret gone/running", app: made(secretEnv), world: func(w *World) { clear(w.Secrets) }, want: &verdict{"19", Updated, ClassOK, "ready", "podman secret"},
 			plan: "1 set secret app archy.app.PASSWORD absent"},
 	}
+}
+
+// Row 39: its data lie on a disk that is not mounted.
+func rowsDisk() []rowCase {
+	away := func(a *App) {
+		a.LeftBehind = &Fault{Code: codeDiskAway, Text: "its data lie on the disk at /mnt/disk, which is not mounted", Hint: "mount it"}
+	}
+	back := all(noContainer, brokenOpen, func(a *App) { a.History.Lacked = "disk" })
+	alone := func(state string) *verdict {
+		return &verdict{"39", NeedsHuman, ClassNeedsHuman, state, "what runs is left alone"}
+	}
+	list := []rowCase{
+		{name: "39/running, up", app: away, want: alone("ready")},
+		{name: "39/running, unhealthy", app: all(failing(9, time.Hour), away), want: alone("unhealthy")},
+		{name: "39/running, forced", app: all(wants(moreMemory), force, away), options: Options{Force: true}, want: alone("ready")},
+		{name: "39/running, breaker open", app: all(noContainer, brokenOpen, away), want: &verdict{"39", NeedsHuman, ClassNeedsHuman, "stopped", "it is not started"}},
+		{name: "39/running, it is back", app: back, want: &verdict{"12", Started, ClassOK, "stopped", "not running"}, plan: "1 start app app.service not running"},
+		{name: "39/stopped, up", app: all(wants(moreMemory), away, desire(WantStopped)), want: &verdict{"1", Stopped, ClassOK, "stopped", ""}, plan: stop},
+		{name: "39/stopped", app: all(noContainer, wants(moreMemory), away, desire(WantStopped)), want: &verdict{"39", Left, ClassOK, "stopped", "not mounted"}},
+		{name: "39/absent", app: all(away, desire(WantAbsent)), want: &verdict{"1", Removed, ClassOK, "absent", ""}, plan: removal()},
+	}
+	for name, down := range map[string]struct {
+		app   build
+		state string
+	}{
+		"down":       {noContainer, "stopped"},
+		"no unit":    {all(noContainer, noUnit), "absent"},
+		"dead":       {func(a *App) { a.Dead = true }, "dead"},
+		"exited":     {exited(1), "exited"},
+		"lost":       {all(noContainer, func(a *App) { a.Conmon, a.Service.MainPID, a.Service.ActiveState = 4700, 4700, "active" }), "stopped"},
+		"restarting": {all(noContainer, service("activating", "auto-restart")), "restarting"},
+	} {
+		list = append(list, rowCase{name: "39/running, " + name, app: all(down.app, away), want: &verdict{"39", NeedsHuman, ClassNeedsHuman, down.state, "it is not started"}})
+	}
+	return list
 }
 
 // Rows 24 to 35: something holds the app back.

@@ -57,6 +57,8 @@ type Options struct {
 	KeepGoing bool
 	// DropMounts are targets of a legacy container that a migration may leave out.
 	DropMounts []string
+	// DropDisks are mount points that the apps in Only need no more: their data lie elsewhere now.
+	DropDisks []string
 	// TakeContainerSecret lets a migration take a secret's value from the container where the file differs.
 	TakeContainerSecret bool
 	// Timing holds the waits of gates; zero values mean the defaults.
@@ -70,7 +72,7 @@ type rule func(a *App, w *World, o Options) *Verdict
 var (
 	goneRules    = []rule{notInstalled, needed, lostTrack, settling, gone, notThere}
 	stoppedRules = []rule{lostTrack, settling, stopRunning, unusable, notStarted, keepStopped}
-	wantedRules  = []rule{unusable, resume, conflict, lostTrack, settling, claim, unknowable, legacyContainer,
+	wantedRules  = []rule{unusable, diskMissing, resume, conflict, lostTrack, settling, claim, unknowable, legacyContainer,
 		deadProcess, paused, created, forced, drifted, anew, textOnly, peerMoved, running, down}
 )
 
@@ -275,7 +277,7 @@ func keepStopped(a *App, w *World, _ Options) *Verdict {
 	case a.Fault != nil:
 		return left(faultRow(a.Fault), "stopped", by+"; "+a.Fault.Text, ClassOK)
 	case a.LeftBehind != nil:
-		return left(unitRow(a), "stopped", by+"; "+a.LeftBehind.Text, ClassOK)
+		return left(a.leftRow(unitRow(a)), "stopped", by+"; "+a.LeftBehind.Text, ClassOK)
 	case !keepsUnit(a):
 		return left("27", "stopped", by+"; "+a.Fresh[0].Name+" is made when it is started", ClassOK)
 	case a.unitDiffers():

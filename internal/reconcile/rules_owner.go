@@ -47,7 +47,7 @@ func notStarted(a *App, w *World, o Options) *Verdict {
 func bringReady(a *App, w *World, o Options, v *Verdict) *Verdict {
 	switch {
 	case a.LeftBehind != nil:
-		return human(v.Row, "stopped", a.LeftBehind.Code, a.LeftBehind.Text, a.LeftBehind.Hint)
+		return human(a.leftRow(v.Row), "stopped", a.LeftBehind.Code, a.LeftBehind.Text, a.LeftBehind.Hint)
 	case a.Guard != "":
 		return human("31", "stopped", "data-format", a.Guard, guardHint(a))
 	case a.NoSpace != "":

@@ -139,8 +139,10 @@ type App struct {
 	Pins           state.Pinned
 	// plain is Spec without what is kept of an adopted container.
 	plain spec.Container
-	// LeftBehind is why a start would not find the data that the app had in a container which is gone, or by its unit.
+	// LeftBehind is why a start would not find the data that the app had in a container which is gone, by its unit, or on a disk.
 	LeftBehind *Fault
+	// Disks are the mount points of disks of their own on which its data lie, mounted or not.
+	Disks []string
 	// Elsewhere are the targets for which the app's container has another source than the manifest.
 	Elsewhere []state.PinnedVolume
 	// Peers are the apps whose addresses this one keeps.
@@ -262,7 +264,7 @@ func (w *World) unmet(n Need) string {
 	return observedState(d)
 }
 
-// lacks names what an app that is to run cannot run without and does not have: an app that it needs, its port, its image.
+// lacks names what an app that is to run cannot run without and does not have: an app that it needs, its disk, its port, its image.
 func (w *World) lacks(a *App) string {
 	if a.Want != WantRunning {
 		return ""
@@ -275,6 +277,8 @@ func (w *World) lacks(a *App) string {
 	switch {
 	case a.Running():
 		return ""
+	case a.diskAway():
+		return "disk"
 	case a.PortHolder != "":
 		return "port"
 	case w.lacksImage(a):

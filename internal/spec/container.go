@@ -83,6 +83,8 @@ type Unit struct {
 	OmitMemory, OmitCPU, OmitPids bool
 	// Offline starts the app without waiting for the network ([Quadlet] DefaultDependencies=false).
 	Offline bool
+	// Disks are mount points without which it must not start: its data lie there.
+	Disks []string
 }
 
 // Build is an image that is made on the node from a context directory; Context is a path as the node sees it.

@@ -55,6 +55,8 @@ type Record struct {
 	PendingRestart string `json:"pending_restart,omitempty"`
 
 	Pinned Pinned `json:"pinned,omitzero"`
+	// Disks are the mount points of disks of their own on which the app's data lie: without them it would begin anew.
+	Disks []string `json:"disks,omitempty"`
 	// Peers are the addresses of other apps at the last start, by app id.
 	Peers map[string]string `json:"peers,omitempty"`
 	// PeerIDs are the containers that had these addresses: the same container keeps its address.
