@@ -35,6 +35,7 @@ not started, exit 3.`,
 		`  archy start lnd
   archy start --with-deps mempool`)
 	cmd.Flags().BoolVar(&o.WithDeps, "with-deps", false, "also start the stopped apps that they need")
+	cmd.Flags().StringArrayVar(&o.DropMounts, "drop-mount", nil, "give up what the app had at this `TARGET` and its manifest mounts no more (repeatable)")
 	dropDiskFlag(cmd, &o)
 	return cmd
 }

@@ -209,21 +209,66 @@ func (ob *observation) migrationFault(a *App) *Fault {
 }
 
 // movedAway is why the wanted unit would not find the data that the unit on disk has: a manifest names another directory, and nobody has
-// copied them there. An app that was removed has no unit: it begins where its manifest says.
+// copied them there, or does not mount them any more. An app that was removed has no unit: it begins where its manifest says.
 func (ob *observation) movedAway(ctx context.Context, a *App) *Fault {
 	if a.Unit == nil || a.Record == nil || a.Record.SpecHash == "" {
 		return nil
 	}
-	for _, had := range unitVolumes(a.Manifest, a.Unit.Content) {
-		m := a.wantedAt(had.Target)
-		if m.Type != "bind" || m.File || slices.Contains(m.Options, "ro") || path.Clean(m.Source) == had.Source || ob.holdsMapped(ctx, m.Source) || !ob.held(ctx, a.Manifest, had.Source) {
+	had := unitMounts(a.Unit.Content)
+	for _, m := range had {
+		to, lost := a.insteadOf(m, had)
+		if !lost || readOnly(m) || a.Selected && slices.Contains(ob.Options.DropMounts, m.Target) || !ob.hadData(ctx, a, m) {
 			continue
 		}
-		return &Fault{Code: "mount", Text: fmt.Sprintf("its data are in %s and its manifest mounts %s, which is empty, at %s", had.Source, m.Source, had.Target),
-			Hint: fmt.Sprintf("copy them with the app stopped: archy stop %[1]s; podman unshare cp -a %[2]s/. %[3]s/; archy start %[1]s, or correct the manifest; to begin anew: archy remove %[1]s; archy install %[1]s",
-				a.ID, had.Source, m.Source)}
+		if !slices.ContainsFunc(to, func(x spec.Mount) bool { return ob.holdsMapped(ctx, x.Source) }) {
+			return movedFault(a.ID, m, to)
+		}
 	}
 	return nil
+}
+
+// insteadOf are the directories that the wanted container has instead of one that it had; lost is false when it keeps that one, wherever its
+// manifest has it inside. At a target that its manifest does not have it keeps what was pinned there, and would not look for it.
+func (a *App) insteadOf(had spec.Mount, all []spec.Mount) (to []spec.Mount, lost bool) {
+	pinned := false
+	for _, m := range a.Spec.Mounts {
+		keeps := m.Type == had.Type && (m.Source == had.Source || m.Type == "bind" && strings.HasPrefix(had.Source, m.Source+"/"))
+		wanted := slices.ContainsFunc(a.Manifest.Volumes, func(v manifest.Volume) bool { return path.Clean(v.Target) == path.Clean(m.Target) })
+		switch {
+		case readOnly(m), m.File:
+		case keeps && wanted:
+			return nil, false
+		case keeps:
+			pinned = true
+		case m.Type == "bind" && path.Clean(m.Target) == path.Clean(had.Target):
+			return []spec.Mount{m}, true
+		case m.Type == "bind" && !slices.ContainsFunc(all, func(x spec.Mount) bool { return x.Source == m.Source }):
+			to = append(to, m)
+		}
+	}
+	return to, !pinned || len(to) > 0
+}
+
+func readOnly(m spec.Mount) bool { return slices.Contains(m.Options, "ro") }
+
+// hadData tells that a mount of the app's unit holds something. Nobody looks into a volume.
+func (ob *observation) hadData(ctx context.Context, a *App, m spec.Mount) bool {
+	return m.Type == "volume" || !ob.isFile(m.Source) && ob.held(ctx, a.Manifest, m.Source)
+}
+
+func movedFault(id string, had spec.Mount, to []spec.Mount) *Fault {
+	where, from := had.Source, had.Source
+	if had.Type == "volume" {
+		where, from = "volume "+had.Source, "$(podman volume inspect -f {{.Mountpoint}} "+had.Source+")"
+	}
+	drop := fmt.Sprintf("archy start %s --drop-mount %s", id, had.Target)
+	if len(to) == 0 {
+		return &Fault{Code: "mount", Text: fmt.Sprintf("its data are in %s, which was mounted at %s, and its manifest does not mount that any more", where, had.Target),
+			Hint: "mount it in a local manifest; or, to go on without it: " + drop}
+	}
+	return &Fault{Code: "mount", Text: fmt.Sprintf("its data are in %s and its manifest mounts %s, which is empty, at %s", where, to[0].Source, to[0].Target),
+		Hint: fmt.Sprintf("copy them with the app stopped: archy stop %[1]s; podman unshare cp -a %[2]s/. %[3]s/; archy start %[1]s, or correct the manifest; to begin anew: %[4]s",
+			id, from, to[0].Source, drop)}
 }
 
 // mountFault is why what the container mounts would not be there after a move. A bind stays where it is when the manifest has one at

@@ -442,3 +442,84 @@ func TestARecordOfANewerArchyIsLeft(t *testing.T) {
 		t.Errorf("kept aside: %q", kept)
 	}
 }
+
+// A manifest that has its data at another place inside finds them; one that mounts them no more, or pinned ones where it does not look, leads
+// away from them: what runs goes on, until the data are where the manifest looks, or are given up.
+func TestAManifestThatDropsAMount(t *testing.T) {
+	const dir = "/var/lib/archipelago/solo"
+	volumes := func(lines ...string) map[string]string {
+		return map[string]string{"solo": five()["solo"] + "  volumes:\n    - {" + strings.Join(lines, "}\n    - {") + "}\n"}
+	}
+	data, cache := "type: bind, source: "+dir+"/data, target: /data", "type: bind, source: "+dir+"/cache, target: /cache"
+	for _, c := range []struct {
+		name          string
+		before, after []string
+		held          string // part of the cause; "": it is replaced
+		copyTo        string
+	}{
+		{"another target", []string{data, cache}, []string{cache, "type: bind, source: " + dir + "/data, target: /elsewhere"}, "", ""},
+		{"a directory above", []string{data}, []string{"type: bind, source: " + dir + ", target: /all"}, "", ""},
+		{"a directory in it", []string{data}, []string{"type: bind, source: " + dir + "/data/sub, target: /sub"}, "", ""},
+		{"dropped and read-only", []string{data, "type: bind, source: " + dir + "/shared, target: /shared, options: [ro]"}, []string{data}, "", ""},
+		{"dropped and empty", []string{data, cache}, []string{data}, "", ""},
+		{"dropped", []string{data, cache}, []string{cache}, "its data are in " + dir + "/data, which was mounted at /data, and its manifest does not mount that any more", ""},
+		{"a tmpfs in its place", []string{data}, []string{"type: tmpfs, target: /data"}, "its data are in " + dir + "/data, which was mounted at /data", ""},
+		{"only to read", []string{data}, []string{"type: bind, source: " + dir + "/data, target: /old, options: [ro]", "type: bind, source: " + dir + "/new, target: /data"},
+			"its data are in " + dir + "/data and its manifest mounts " + dir + "/new, which is empty, at /data", dir + "/new"},
+		{"another directory elsewhere", []string{data}, []string{"type: bind, source: " + dir + "/new, target: /new"}, "mounts " + dir + "/new, which is empty, at /new", dir + "/new"},
+		{"a volume", []string{"type: volume, source: solo-data, target: /data"}, []string{data}, "its data are in volume solo-data and its manifest mounts " + dir + "/data", dir + "/data"},
+		{"a volume at another target", []string{"type: volume, source: solo-data, target: /data"}, []string{"type: volume, source: solo-data, target: /elsewhere"}, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			start := func() *fakeNode {
+				n := newNode(t, volumes(c.before...)).firstBootDone()
+				n.pass()
+				if strings.Contains(c.before[0], "/data, target") {
+					n.lay(dir+"/data/sub/file", "data")
+				}
+				n.later(time.Hour)
+				n.load(volumes(c.after...))
+				return n
+			}
+			n := start()
+			before := n.text(n.layout.Unit("solo"))
+			got := n.result(n.pass(), "solo")
+			if c.held == "" {
+				if got.Action != Recreated {
+					t.Errorf("%+v %+v", got, got.Error)
+				}
+				n.converged()
+				return
+			}
+			if got.Action != NeedsHuman || !strings.Contains(got.Cause, c.held) || !n.runs("solo") || n.text(n.layout.Unit("solo")) != before {
+				t.Errorf("%+v", got)
+			}
+			n.mustVerb(6, Request{Verb: VerbStart, Apps: []string{"solo"}, DropMounts: []string{"/another"}})
+			n.mustVerb(0, Request{Verb: VerbStart, Apps: []string{"solo"}, DropMounts: []string{"/data"}})
+			n.converged()
+			if c.copyTo != "" {
+				n = start()
+				n.lay(c.copyTo+"/file", "data")
+				n.pass()
+				n.converged()
+			}
+		})
+	}
+}
+
+// What is pinned where an adopted container had it does not follow a manifest to another target: it is not left behind for an empty directory.
+func TestAPinnedMountThatTheManifestMoves(t *testing.T) {
+	n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+	n.lay("/mnt/old/solo/file", "data")
+	n.script("solo", oldImage, binds("/mnt/old/solo", "/data"))
+	n.pass(migrateAll)
+	n.later(time.Hour)
+	n.load(map[string]string{"solo": five()["solo"] + strings.Replace(fmt.Sprintf(dataOf, "solo"), "target: /data", "target: /new", 1)})
+	if got := n.result(n.pass(), "solo"); got.Action != NeedsHuman || !strings.Contains(got.Cause, "its data are in /mnt/old/solo and its manifest mounts /var/lib/archipelago/solo, which is empty, at /new") {
+		t.Errorf("%+v", got)
+	}
+	n.lay("/var/lib/archipelago/solo/file", "data")
+	if got := n.result(n.pass(), "solo"); got.Action != Recreated {
+		t.Errorf("copied: %+v", got)
+	}
+}

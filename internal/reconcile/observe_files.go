@@ -138,18 +138,36 @@ func (ob *observation) unitText(app *manifest.App) []byte {
 	return unit
 }
 
-// unitVolumes are the targets of the app's binds for which a unit of archy's has another source. No path in one holds a colon.
+// unitVolumes are the targets of the app's binds for which a unit of archy's has another source.
 func unitVolumes(app *manifest.App, unit []byte) []state.PinnedVolume {
 	var list []state.PinnedVolume
-	for line := range strings.Lines(string(unit)) {
-		value, ok := strings.CutPrefix(strings.TrimSpace(line), "Volume=")
-		source, rest, _ := strings.Cut(value, ":")
-		target, _, _ := strings.Cut(rest, ":")
+	for _, m := range unitMounts(unit) {
 		for _, v := range app.Volumes {
-			if ok && path.IsAbs(source) && v.Type == manifest.Bind && path.Clean(v.Target) == path.Clean(target) && path.Clean(v.Source) != source {
-				list = append(list, state.PinnedVolume{Source: source, Target: v.Target})
+			if m.Type == "bind" && v.Type == manifest.Bind && path.Clean(v.Target) == path.Clean(m.Target) && path.Clean(v.Source) != m.Source {
+				list = append(list, state.PinnedVolume{Source: m.Source, Target: v.Target})
 			}
 		}
+	}
+	return list
+}
+
+// unitMounts are the binds and volumes in a unit of archy's. No path in one holds a colon.
+func unitMounts(unit []byte) []spec.Mount {
+	var list []spec.Mount
+	for line := range strings.Lines(string(unit)) {
+		value, ok := strings.CutPrefix(strings.TrimSpace(line), "Volume=")
+		parts := strings.SplitN(value, ":", 3)
+		if !ok || len(parts) < 2 {
+			continue
+		}
+		m := spec.Mount{Type: "volume", Source: parts[0], Target: parts[1]}
+		if path.IsAbs(m.Source) {
+			m.Type = "bind"
+		}
+		if len(parts) == 3 {
+			m.Options = strings.Split(parts[2], ",")
+		}
+		list = append(list, m)
 	}
 	return list
 }

@@ -28,7 +28,7 @@ type Request struct {
 	// Cascade takes the apps along that need those of a stop or removal, WithDeps those that a start needs.
 	Cascade, WithDeps bool
 	NoStart           bool
-	// DropMounts are targets of a container that is gone which an installation may leave out.
+	// DropMounts are targets of a container that is gone, or that the manifest has changed, which an installation or a start may leave out.
 	DropMounts []string
 	// DropDisks are mount points that the apps of an installation or a start need no more.
 	DropDisks []string
@@ -101,7 +101,7 @@ func (r requested) start(o *Options) error {
 	if r.WithDeps {
 		o.Only = r.withNeeds(o.Only, func(d *App) bool { return d.Want == WantStopped || d.Want == WantRunning && !d.Running() })
 	}
-	o.Start, o.DropDisks = o.Only, r.DropDisks
+	o.Start, o.DropMounts, o.DropDisks = o.Only, r.DropMounts, r.DropDisks
 	return nil
 }
 

@@ -55,7 +55,7 @@ type Options struct {
 	AdoptOnly bool
 	// KeepGoing goes on after a migration that could neither be done nor undone.
 	KeepGoing bool
-	// DropMounts are targets of a legacy container that a migration may leave out.
+	// DropMounts are targets that may be left out: of a legacy container by a migration, of a unit whose manifest has changed.
 	DropMounts []string
 	// DropDisks are mount points that the apps in Only need no more: their data lie elsewhere now.
 	DropDisks []string
