@@ -23,7 +23,8 @@ removed. It refuses while installed apps need it. Its data and secret files stay
 
 With --purge-data the app's directories move to the trash, state/trash in the data directory,
 where archy prune deletes them after 7 days. Each name must be repeated with --confirm; on a
-terminal it is asked for.`,
+terminal it is asked for. Data elsewhere, of an adopted container or on a disk that is not
+mounted, and volumes stay; they are named.`,
 		`  archy remove grafana
   archy remove grafana --purge-data --confirm grafana`)
 	f := cmd.Flags()
@@ -34,7 +35,8 @@ terminal it is asked for.`,
 	f.StringArrayVar(&confirmed, "confirm", nil, "the `APP` whose data are meant (repeatable)")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		if o.Purge && !o.checkOnly {
-			if err := confirmPurge(cliOf(cmd), names, confirmed); err != nil {
+			left := func(name string) []string { return dataLeft(cmd, name) }
+			if err := confirmPurge(cliOf(cmd), names, confirmed, left); err != nil {
 				return err
 			}
 		}
@@ -43,8 +45,21 @@ terminal it is asked for.`,
 	return cmd
 }
 
-// confirmPurge wants the name of each app once more before its data move.
-func confirmPurge(c *cli, names, confirmed []string) error {
+// dataLeft is where an app has data that will stay, as far as this can be told before podman is asked.
+func dataLeft(cmd *cobra.Command, name string) []string {
+	e, ids, err := namedApps(cmd, []string{name})
+	if err != nil || e.Set.Apps[ids[0]] == nil {
+		return nil // the command itself will tell
+	}
+	r, _, err := e.State.ReadRecord(ids[0])
+	if err != nil {
+		return nil
+	}
+	return reconcile.DataLeft(e.Layout, e.Set.Apps[ids[0]], r)
+}
+
+// confirmPurge wants the name of each app once more before its data move. left tells what of them will stay.
+func confirmPurge(c *cli, names, confirmed []string, left func(name string) []string) error {
 	for _, name := range confirmed {
 		if !slices.Contains(names, name) {
 			return usage("", "--confirm %s: that app is not to be removed", name)
@@ -58,7 +73,7 @@ func confirmPurge(c *cli, names, confirmed []string) error {
 		if c.json || !term.IsTerminal(int(os.Stdin.Fd())) {
 			return usage("archy remove "+name+" --purge-data --confirm "+name, "the data of %s are moved only with --confirm %s", name, name)
 		}
-		if err := askName(typed, c.err, name); err != nil {
+		if err := askName(typed, c.err, name, left(name)); err != nil {
 			return err
 		}
 	}
@@ -66,8 +81,12 @@ func confirmPurge(c *cli, names, confirmed []string) error {
 }
 
 // askName asks a person to type the name of the app.
-func askName(in *bufio.Reader, out io.Writer, name string) error {
-	fmt.Fprintf(out, "The data of %s will be moved to the trash and deleted after 7 days.\nType its name to go on: ", name)
+func askName(in *bufio.Reader, out io.Writer, name string, left []string) error {
+	fmt.Fprintf(out, "The data of %s will be moved to the trash and deleted after 7 days.\n", name)
+	if len(left) > 0 {
+		fmt.Fprintf(out, "These stay: %s.\n", strings.Join(left, ", "))
+	}
+	fmt.Fprint(out, "Type its name to go on: ")
 	line, err := in.ReadString('\n')
 	if err != nil && line == "" {
 		return usage("", "nothing was typed; nothing was changed")

@@ -11,11 +11,11 @@ import (
 func TestAskName(t *testing.T) {
 	for typed, ok := range map[string]bool{"grafana\n": true, "grafana": true, "y\n": false, "yes\n": false, "Grafana\n": false, "\n": false, "": false} {
 		var said bytes.Buffer
-		err := askName(bufio.NewReader(strings.NewReader(typed)), &said, "grafana")
+		err := askName(bufio.NewReader(strings.NewReader(typed)), &said, "grafana", []string{"/mnt/old/grafana", "volume grafana"})
 		if (err == nil) != ok || err != nil && classify(err).Code != exitUsage {
 			t.Errorf("%q: %v", typed, err)
 		}
-		if !strings.Contains(said.String(), "data of grafana") || !strings.Contains(said.String(), "7 days") {
+		if !strings.Contains(said.String(), "data of grafana") || !strings.Contains(said.String(), "7 days.\nThese stay: /mnt/old/grafana, volume grafana.\n") {
 			t.Errorf("it says %q", said.String())
 		}
 	}
@@ -25,7 +25,7 @@ func TestAskName(t *testing.T) {
 func TestAskNameTwice(t *testing.T) {
 	in := bufio.NewReader(strings.NewReader("lnd\ngrafana\n"))
 	for _, name := range []string{"lnd", "grafana"} {
-		if err := askName(in, &bytes.Buffer{}, name); err != nil {
+		if err := askName(in, &bytes.Buffer{}, name, nil); err != nil {
 			t.Error(err)
 		}
 	}

@@ -280,3 +280,62 @@ func TestADiskOfAnotherApp(t *testing.T) {
 		t.Error("a new chain is begun")
 	}
 }
+
+// A purge moves nothing that lies elsewhere, and says where that is: as long as the adopted container is there, after it is gone, and later.
+func TestAPurgeTellsWhatItLeaves(t *testing.T) {
+	purge := func(n *fakeNode) AppResult {
+		t.Helper()
+		got := n.result(n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"solo"}, Purge: true}), "solo")
+		if len(got.DataLeft) > 0 && !strings.HasSuffix(got.Cause, "data that stay: "+strings.Join(got.DataLeft, ", ")) {
+			t.Errorf("cause %q, left %q", got.Cause, got.DataLeft)
+		}
+		return got
+	}
+	volumes := fmt.Sprintf(dataOf, "solo") + "    - {type: volume, source: solo-cache, target: /cache}\n    - {type: bind, source: /var/lib/archipelago/lnd, target: /lnd, options: [ro]}\n"
+	for _, migrated := range []bool{false, true} {
+		n := newNode(t, map[string]string{"solo": five()["solo"] + volumes}).firstBootDone()
+		n.lay("/mnt/old/solo/file", "data")
+		n.script("solo", oldImage, binds("/mnt/old/solo", "/data"), func(i *podman.Inspect) {
+			i.Mounts = append(i.Mounts, podman.Mount{Type: "volume", Name: "solo-extra", Source: "/volumes/solo-extra/_data", Target: "/extra"})
+		})
+		n.pass()
+		want := []string{"/mnt/old/solo", "volume solo-cache", "volume solo-extra"}
+		if migrated {
+			n.pass(migrateAll, func(o *Options) { o.DropMounts = []string{"/extra"} })
+			want = want[:2]
+		}
+		for range 2 {
+			if got := purge(n).DataLeft; !slices.Equal(got, want) {
+				t.Errorf("migrated %v: left %q", migrated, got)
+			}
+			n.later(time.Hour)
+		}
+		if n.text("/mnt/old/solo/file") == "" {
+			t.Error("it is gone")
+		}
+	}
+	n := onADisk(t)
+	n.unmount(soloDisk)
+	if got := purge(n).DataLeft; !slices.Equal(got, []string{soloDisk}) || n.text(soloDisk+".disk/wallet") == "" {
+		t.Errorf("left %q", got)
+	}
+	if _, err := os.Stat(n.layout.Host(soloDisk)); err != nil {
+		t.Errorf("the mount point was moved: %v", err)
+	}
+	n = newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+	if err := os.MkdirAll(n.layout.Host("/mnt/disk/solo"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../../../mnt/disk/solo", n.layout.Host(soloDisk)); err != nil {
+		t.Fatal(err)
+	}
+	n.pass()
+	if got := purge(n).DataLeft; !slices.Equal(got, []string{soloDisk + " -> ../../../mnt/disk/solo"}) {
+		t.Errorf("left %q", got)
+	}
+	n = newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+	n.pass()
+	if got := purge(n).DataLeft; got != nil {
+		t.Errorf("left %q", got)
+	}
+}

@@ -322,10 +322,10 @@ func (ob *observation) resolveAll(ctx context.Context) {
 			continue
 		}
 		a.Spec.StopGrace = a.Manifest.StopGrace()
-		ob.ownData(a)
 		if a.Removing && a.Legacy() {
 			ob.inspectLegacy(ctx, a)
 		}
+		ob.ownData(a)
 	}
 }
 

@@ -92,6 +92,8 @@ type AppResult struct {
 	Restarts    int       `json:"restarts"`
 	Ports       []string  `json:"ports,omitempty"`
 	Local       bool      `json:"local,omitempty"`
+	// DataLeft is where data of an app are that its purge has not moved.
+	DataLeft []string `json:"data_left,omitempty"`
 }
 
 // BreakerState is the back-off of an app.
@@ -134,7 +136,7 @@ func initial(p AppPlan, now time.Time) AppResult {
 		App: p.ID, Container: p.Container, Tier: p.Tier, Owner: owner(p.App), Desired: p.Want,
 		State: p.State, Stage: p.Stage.Text, Action: p.Action, Cause: p.Cause, Drift: p.allDrift(),
 		Image: p.Spec.Image, UpgradeAvailable: p.Upgrade, UpgradeShipped: shippedNewer(p.Manifest), Row: p.Row, Class: p.Class,
-		Breaker: breakerOf(&p.History, now), Ports: portWords(p.App), Restarts: p.Service.NRestarts, Local: p.Manifest != nil && p.Manifest.Local,
+		Breaker: breakerOf(&p.History, now), Ports: portWords(p.App), Restarts: p.Service.NRestarts, Local: p.Manifest != nil && p.Manifest.Local, DataLeft: p.DataLeft,
 	}
 	if r.State == "" {
 		r.State = observedState(p.App)

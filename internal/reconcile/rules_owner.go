@@ -102,12 +102,12 @@ func takeAway(a *App, w *World) *Verdict {
 	case a.remembered() || a.C != nil || a.Unit != nil || a.ghost() || len(a.podmanSecrets(w)) > 0:
 		v.Steps = append(v.Steps, stepRemove)
 	case len(a.Data) == 0:
-		return &Verdict{Row: rowOf(a, w), Action: NoOp, State: "absent", Cause: cause("not installed", a.sharedNote()), Class: ClassOK}
+		return &Verdict{Row: rowOf(a, w), Action: NoOp, State: "absent", Cause: cause("not installed", a.sharedNote(), a.leftNote()), Class: ClassOK}
 	}
 	if len(a.Data) > 0 {
 		v.Steps = append(v.Steps, stepPurge)
 	}
-	v.Cause = cause(v.Cause, a.sharedNote())
+	v.Cause = cause(v.Cause, a.sharedNote(), a.leftNote())
 	return v
 }
 
@@ -121,6 +121,13 @@ func (a *App) sharedNote() string {
 		return ""
 	}
 	return strings.Join(a.Shared, ", ") + " stays: another app has its data there too"
+}
+
+func (a *App) leftNote() string {
+	if len(a.DataLeft) == 0 {
+		return ""
+	}
+	return "data that stay: " + strings.Join(a.DataLeft, ", ")
 }
 
 // remembered tells that the app would come back if its removal were not written down.

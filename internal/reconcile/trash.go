@@ -16,6 +16,8 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/durable"
 	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // trashTime is the form of the time in the name of something in the trash.
@@ -35,9 +37,17 @@ func (ob *observation) ownData(a *App) {
 	if !slices.Contains(ob.Options.Purge, a.ID) {
 		return
 	}
+	last := state.Record{}
+	if a.Record != nil {
+		last = *a.Record
+	}
+	if last.Pinned.Volumes = ob.placed(a.Manifest); a.Inspect != nil {
+		last.Pinned = a.Pins
+	}
+	a.DataLeft = DataLeft(ob.Layout, a.Manifest, last)
 	for _, dir := range dataDirs(a.Manifest, ob.Layout.DataDir) {
 		info, err := os.Lstat(ob.Layout.Host(dir))
-		if err != nil || !info.IsDir() {
+		if err != nil || !info.IsDir() || slices.Contains(a.DataLeft, dir) {
 			continue
 		}
 		if ob.sharedData(a, dir) {
@@ -46,6 +56,44 @@ func (ob *observation) ownData(a *App) {
 		}
 		a.Data = append(a.Data, dir)
 	}
+}
+
+// DataLeft is what an app has data in and what goes to no trash with it: directories elsewhere and volumes, as its manifest and record say,
+// directories that are links, and mount points of disks that are not mounted.
+func DataLeft(l node.Layout, app *manifest.App, r state.Record) (left []string) {
+	dirs, disks := dataDirs(app, l.DataDir), node.ReadDisks(l)
+	source := func(dir string) {
+		i := slices.IndexFunc(dirs, func(d string) bool { return dir == d || strings.HasPrefix(dir, d+"/") })
+		switch {
+		case strings.HasPrefix(dir, l.Secrets()+"/"):
+		case i < 0:
+			left = append(left, dir)
+		case slices.ContainsFunc(r.Disks, func(disk string) bool { return disks.Lies(dirs[i], disk) && !disks.Mounted(disk) }):
+			left = append(left, dirs[i])
+		default:
+			if target, err := os.Readlink(l.Host(dirs[i])); err == nil {
+				left = append(left, dirs[i]+" -> "+target)
+			}
+		}
+	}
+	volume := func(name string) { left = append(left, "volume "+name) }
+	for _, v := range app.Volumes {
+		switch {
+		case v.Type == manifest.Bind && !v.ReadOnly():
+			source(path.Clean(sourceOf(v, r.Pinned.Volumes)))
+		case v.Type == "volume":
+			volume(v.Source)
+		}
+	}
+	for _, h := range r.Pinned.Held {
+		if h.Volume != "" {
+			volume(h.Volume)
+		} else {
+			source(h.Source)
+		}
+	}
+	slices.Sort(left)
+	return slices.Compact(left)
 }
 
 // dataDirs are the directories directly below base in which the app has data, and the one of its own name.

@@ -96,6 +96,8 @@ type App struct {
 	Downgrade bool
 	// Data are the app's own directories that go to the trash with it, Shared those that stay because another app has them too.
 	Data, Shared []string
+	// DataLeft is where more of the data of such an app are, that nobody moves.
+	DataLeft []string
 	// By is how an app without a record comes to be wanted: first-boot, create-missing, dependency, companion.
 	By      string
 	Record  *state.Record
