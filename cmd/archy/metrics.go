@@ -31,7 +31,7 @@ func (e *env) writeMetrics(file string, began time.Time, result *reconcile.Resul
 		p.DiskFree, p.DiskSize = int64(fs.Bavail)*fs.Bsize, int64(fs.Blocks)*fs.Bsize
 	}
 	p.Certificates = map[string]time.Time{}
-	for _, path := range doctor.CertificateFiles(e.Layout) {
+	for _, path := range doctor.CertificateFiles(e.Layout, reconcile.RecordedDataDir(e.Set, e.State, e.Layout, lndApp)) {
 		if cert, err := doctor.ReadCertificate(e.Layout, path); err == nil && cert != nil {
 			p.Certificates[path] = cert.NotAfter
 		}

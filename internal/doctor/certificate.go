@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 )
 
 // certificateSoon is how early the end of a certificate is told.
@@ -23,8 +24,8 @@ const sslDir = "/etc/archipelago/ssl"
 // errNotCertificate is of a file that is neither a certificate nor a key.
 var errNotCertificate = errors.New("it is no certificate")
 
-// CertificateFiles are the certificates of the node's web server, and lnd's.
-func CertificateFiles(l node.Layout) []string {
+// CertificateFiles are the certificates of the node's web server, and lnd's in its data directory.
+func CertificateFiles(l node.Layout, lnd string) []string {
 	var list []string
 	paths, _ := filepath.Glob(l.Host(sslDir + "/*"))
 	for _, host := range paths {
@@ -32,10 +33,11 @@ func CertificateFiles(l node.Layout) []string {
 			list = append(list, filepath.Join(sslDir, filepath.Base(host)))
 		}
 	}
-	return append(list, lndCertificate(l))
+	return append(list, filepath.Join(lnd, tlsCert))
 }
 
-func lndCertificate(l node.Layout) string { return l.Data("lnd/tls.cert") }
+// tlsCert is lnd's certificate in its data directory.
+const tlsCert = "tls.cert"
 
 // ReadCertificate gives the first certificate of a file; nil for a file that is absent, that this user may not read, or that holds a key.
 func ReadCertificate(l node.Layout, path string) (*x509.Certificate, error) {
@@ -55,10 +57,11 @@ func ReadCertificate(l node.Layout, path string) (*x509.Certificate, error) {
 
 func certificates(_ context.Context, n *Node) []Finding {
 	var list []Finding
-	for _, path := range CertificateFiles(n.Layout) {
+	lnd := reconcile.RecordedDataDir(n.Set, n.State, n.Layout, "lnd")
+	for _, path := range CertificateFiles(n.Layout, lnd) {
 		name, mend := "", "make it anew and put it there, then sudo systemctl reload nginx"
-		if path == lndCertificate(n.Layout) {
-			name, mend = "lnd", "archy stop lnd; sudo rm "+path+" "+n.Layout.Data("lnd/tls.key")+"; archy start lnd: lnd makes new ones"
+		if path == filepath.Join(lnd, tlsCert) {
+			name, mend = "lnd", "archy stop lnd; sudo rm "+path+" "+filepath.Join(lnd, "tls.key")+"; archy start lnd: lnd makes new ones"
 		}
 		list = append(list, n.certificate(path, name, mend)...)
 	}

@@ -192,6 +192,13 @@ var ailments = []ailment{
 	{"a certificate that ended", "D_CERT", func(f *fake) { f.certificate(-time.Hour, "lnd") }, Error, "it ended", "archy start lnd", false},
 	{"a certificate that ends soon", "D_CERT", func(f *fake) { f.certificate(3*24*time.Hour, "lnd") }, Warning, "it ends", "archy start lnd", false},
 	{"a certificate without the name", "D_CERT", func(f *fake) { f.certificate(365*24*time.Hour, "other") }, Warning, "lacks the name lnd", "archy start lnd", false},
+	{"a certificate where lnd's data lie", "D_CERT", func(f *fake) {
+		f.certificate(-time.Hour, "lnd")
+		f.must(os.MkdirAll(f.at("/mnt/old/lnd"), 0o755))
+		f.must(os.Rename(f.at("/var/lib/archipelago/lnd/tls.cert"), f.at("/mnt/old/lnd/tls.cert")))
+		f.must(f.State.WriteRecord(state.Record{App: "lnd", Container: "lnd", Owner: state.Quadlet, Installed: true,
+			Pinned: state.Pinned{Volumes: []state.PinnedVolume{{Source: "/mnt/old/lnd", Target: f.Set.Apps["lnd"].Volumes[0].Target}}}}))
+	}, Error, "it ended", "sudo rm /mnt/old/lnd/tls.cert /mnt/old/lnd/tls.key;", false},
 	{"a certificate that is none", "D_CERT", func(f *fake) { f.write("/etc/archipelago/ssl/node.crt", "x", 0o644) }, Error, "no certificate", "reload nginx", false},
 
 	{"a unit that is not there", "D_TIMER", func(f *fake) { f.remove("/etc/systemd/system/archy-reconcile.timer") }, Warning, "the unit is not there", "archy iso install", false},

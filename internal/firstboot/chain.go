@@ -9,6 +9,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/derived"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
@@ -19,28 +20,59 @@ func (h *Host) Archival() bool {
 	return (decided || err == nil) && mode.Archival()
 }
 
-// chain is what the node shows of its chain, as reconcile sees it too. Podman cannot be asked yet: what the containers
-// were made of is read in its storage.
+// chain is what the node shows of its chain, as reconcile sees it too.
 func (h *Host) chain() derived.Chain {
-	var c derived.Chain
-	bitcoins, dir := []string{"bitcoin-knots", "bitcoin-core"}, h.Layout.Data("bitcoin")
-	for _, id := range bitcoins {
+	b := h.bitcoin()
+	if r := b.record; r.Pinned.Prune != nil && r.Pinned.TxIndex != nil {
+		return derived.Chain{Prune: r.Pinned.Prune, TxIndex: r.Pinned.TxIndex}
+	}
+	c := derived.Chain{Args: b.args}
+	c.Conf, _ = os.ReadFile(h.Layout.Host(filepath.Join(b.dir, "bitcoin.conf")))
+	c.Blocks = h.hasData(filepath.Join(b.dir, "blocks"))
+	return c
+}
+
+// bitcoin is what is known of the bitcoin that has the chain.
+type bitcoin struct {
+	record state.Record
+	args   []string
+	// dir is where its data lie.
+	dir string
+}
+
+// bitcoin finds it. Podman cannot be asked yet: what the containers were made of is read in its storage. Without a container, the record says
+// where the data lie of the one that was installed last.
+func (h *Host) bitcoin() bitcoin {
+	b, ids := bitcoin{dir: h.Layout.Data("bitcoin")}, []string{"bitcoin-knots", "bitcoin-core"}
+	var made madeOf
+	for _, id := range ids {
 		app, known := h.Set.Apps[id]
 		if !known {
 			continue
 		}
-		if made, ok := h.madeOf(app.Unit()); ok {
-			bitcoins, dir, c.Args = []string{id}, made.source(app, dir), append([]string{}, made.Process.Args...)
+		var found bool
+		if made, found = h.madeOf(app.Unit()); found {
+			ids, b.args = []string{id}, append([]string{}, made.Process.Args...)
 			break
 		}
 	}
 	records, _ := h.State.ReadRecords()
-	if r, ok := state.Latest(records, bitcoins); ok && r.Pinned.Prune != nil && r.Pinned.TxIndex != nil {
-		return derived.Chain{Prune: r.Pinned.Prune, TxIndex: r.Pinned.TxIndex}
+	b.record, _ = state.Latest(records, ids)
+	for _, id := range ids {
+		app, known := h.Set.Apps[id]
+		if !known || len(app.Volumes) == 0 {
+			continue
+		}
+		for _, p := range b.record.Pinned.Volumes {
+			if b.record.App == id && p.Target == app.Volumes[0].Target {
+				b.dir = p.Source
+			}
+		}
+		if len(ids) == 1 {
+			b.dir = made.source(app, b.dir)
+		}
 	}
-	c.Conf, _ = os.ReadFile(h.Layout.Host(filepath.Join(dir, "bitcoin.conf")))
-	c.Blocks = h.hasData(filepath.Join(dir, "blocks"))
-	return c
+	return b
 }
 
 // madeOf is what a container was made of when it was started last: config.json of the OCI runtime.
@@ -87,7 +119,17 @@ func (h *Host) sizing() (derived.Sizing, error) {
 	if n, err := strconv.ParseInt(h.Config.Bitcoin.DBCacheMiB, 10, 64); err == nil {
 		cfg.DBCacheMiB = n
 	}
-	return derived.Size(h.Facts.MemTotal, h.Facts.Cores, h.Facts.DataDisk, cfg)
+	return derived.Size(h.Facts.MemTotal, h.Facts.Cores, h.Disk(), cfg)
+}
+
+// Disk is the size of the file system that the chain lies on, in bytes.
+func (h *Host) Disk() int64 {
+	if dir := h.bitcoin().dir; dir != h.Layout.Data("bitcoin") {
+		if size, err := node.DiskSize(h.Layout.Host(dir)); err == nil {
+			return size
+		}
+	}
+	return h.Facts.DataDisk
 }
 
 // warnOfSize warns of what the machine's sizes make of a bitcoin that has no chain yet: later they change nothing any more.

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 func chooser(present, removed []string, archival bool) Chooser {
@@ -126,5 +129,27 @@ func TestArchivalOfAChainWithoutItsFile(t *testing.T) {
 	f.must(f.State.WriteRecord(r))
 	if !f.Archival() {
 		t.Error("the record wins")
+	}
+}
+
+// The chain of a bitcoin whose record says where it lies is looked at there, and so is its disk.
+func TestArchivalOfAChainElsewhere(t *testing.T) {
+	f := newHost(t)
+	f.Facts.DataDisk = 1 << 60
+	f.install("bitcoin-knots")
+	r, _, err := f.State.ReadRecord("bitcoin-knots")
+	f.must(err)
+	r.Pinned.Volumes = []state.PinnedVolume{{Source: "/mnt/old/bitcoin", Target: f.Set.Apps["bitcoin-knots"].Volumes[0].Target}}
+	f.must(f.State.WriteRecord(r))
+	f.write("/mnt/old/bitcoin/.lock", "", 0o600)
+	want, err := node.DiskSize(f.Layout.Host("/mnt/old/bitcoin"))
+	f.must(err)
+	if got := f.Disk(); got != want {
+		t.Errorf("a disk of %d bytes, the chain's has %d", got, want)
+	}
+	f.write("/mnt/old/bitcoin/blocks/blk0", "x", 0o644)
+	f.write("/mnt/old/bitcoin/bitcoin.conf", "prune=5000\n", 0o600)
+	if f.Archival() {
+		t.Error("the chain that is there is pruned")
 	}
 }

@@ -2,7 +2,7 @@ package node
 
 // Facts is what is true of the machine during one pass.
 type Facts struct {
-	// MemTotal and DataDisk are bytes: the machine's memory, the size of the file system of the bitcoin data.
+	// MemTotal and DataDisk are bytes: the machine's memory, the size of the file system of the bitcoin data at their usual place.
 	MemTotal, DataDisk int64
 	// DataFree is the free space of the data directory's file system, in bytes.
 	DataFree int64

@@ -103,6 +103,12 @@ func FreeSpace(path string) (int64, error) {
 	return free, err
 }
 
+// DiskSize is the size of the file system that path lies on, in bytes.
+func DiskSize(path string) (int64, error) {
+	size, _, err := diskSpace(path)
+	return size, err
+}
+
 // cores counts the processors that are on line, not those that archy's own cgroup may use.
 func cores(l Layout) int {
 	n := 0

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/state"
@@ -102,6 +103,30 @@ func TestTheChainOfABitcoinElsewhere(t *testing.T) {
 	}
 	if p := n.record("bitcoin-knots").Pinned; *p.Prune != 0 || !*p.TxIndex {
 		t.Errorf("pinned %+v", p)
+	}
+}
+
+// The disk that counts is the one that the chain lies on, for how much of it is kept and for what manifests are told.
+func TestTheDiskOfABitcoinElsewhere(t *testing.T) {
+	n := bitcoinNode(t)
+	apps := bitcoins()
+	apps["solo"] = strings.Replace(five()["solo"], "    network: archy-net\n", "    network: archy-net\n    derived_env: [{key: DISK, template: \"{{DISK_GB}}\"}]\n", 1)
+	n.load(apps)
+	n.facts.DataDisk = 1 << 60
+	n.lay("/mnt/old/bitcoin/.lock", "")
+	size, err := node.DiskSize(n.layout.Host("/mnt/old/bitcoin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.script("bitcoin-knots", "docker.io/example/bitcoin-knots:v0.9", binds("/mnt/old/bitcoin", "/data"))
+	n.pass()
+	for range 2 {
+		if unit := n.text(n.layout.Unit("solo")); !strings.Contains(unit, fmt.Sprintf("Environment=DISK=%d\n", size/1e9)) {
+			t.Errorf("the disk has %d bytes:\n%s", size, unit)
+		}
+		n.pass(migrateAll)
+		n.pass()
+		n.later(time.Hour)
 	}
 }
 

@@ -76,12 +76,14 @@ type observation struct {
 	histories map[string]state.History
 	intent    state.Intent
 	bitcoin   spec.Bitcoin
-	mode      modeFact
-	drafts    map[string]Secret
-	conmons   map[string]int
-	again     *secondLook
-	listening map[portKey]bool
-	wants     map[string]want
+	// bitcoinDisk is the size of the file system that the chain lies on, in bytes.
+	bitcoinDisk int64
+	mode        modeFact
+	drafts      map[string]Secret
+	conmons     map[string]int
+	again       *secondLook
+	listening   map[portKey]bool
+	wants       map[string]want
 	// guessed is what the apps are if podman says what it mostly says, heard what they said meanwhile.
 	guessed *observation
 	heard   map[string]heardStage
@@ -449,7 +451,11 @@ func (ob *observation) resolve(ctx context.Context, a *App) {
 
 func (ob *observation) resolveSpec(ctx context.Context, a *App) {
 	files := ob.derivedFiles(ctx, a)
-	in := spec.Input{App: a.Manifest, Layout: ob.Layout, Facts: ob.Facts, Config: ob.Config, Bitcoin: ob.bitcoin,
+	facts := ob.Facts
+	if ob.bitcoin.Host != "" {
+		facts.DataDisk = ob.bitcoinDisk
+	}
+	in := spec.Input{App: a.Manifest, Layout: ob.Layout, Facts: facts, Config: ob.Config, Bitcoin: ob.bitcoin,
 		Container: func(id string) string { return ob.containerOf(id) }, ConfigDigest: files.digest, Pinned: ob.pinned(a),
 		Secret:    func(name string) (secrets.Value, bool) { return ob.secret(a, name) },
 		Generated: ob.generatedByAnyone, IsFile: ob.isFile}

@@ -15,6 +15,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/derived"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/quadlet"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
@@ -48,7 +49,7 @@ func (ob *observation) findBitcoin(ctx context.Context) {
 	if app == nil {
 		return
 	}
-	ob.bitcoin.Host = app.Unit()
+	ob.bitcoin.Host, ob.bitcoinDisk = app.Unit(), ob.Facts.DataDisk
 	cfg := derived.SizingConfig{}
 	if n, err := strconv.ParseInt(ob.Config.Bitcoin.DBCacheMiB, 10, 64); err == nil {
 		cfg.DBCacheMiB = n
@@ -56,10 +57,11 @@ func (ob *observation) findBitcoin(ctx context.Context) {
 	if n, err := strconv.ParseInt(ob.Config.Bitcoin.Prune, 10, 64); err == nil {
 		cfg.PruneMiB = &n
 	}
-	size, err := derived.Size(ob.Facts.MemTotal, ob.Facts.Cores, ob.Facts.DataDisk, cfg)
+	chain := ob.chain(ctx, app)
+	size, err := derived.Size(ob.Facts.MemTotal, ob.Facts.Cores, ob.bitcoinDisk, cfg)
 	ob.bitcoin.DBCacheMiB, ob.bitcoin.MemoryBytes = int(size.DBCacheMiB), size.MemoryBytes
 	// A node that has a chain keeps its mode, whatever disk and configuration ask for now.
-	mode, decided := ob.chain(ctx, app).Mode(size.Mode())
+	mode, decided := chain.Mode(size.Mode())
 	ob.mode.mode = mode
 	switch {
 	case err != nil:
@@ -93,7 +95,7 @@ func (ob *observation) named(id string) bool {
 	return false
 }
 
-// chain is what the node shows of its chain. The record of either bitcoin counts, the later one's: they take over each
+// chain is what the node shows of its chain, and finds the size of the disk that it lies on. The record of either bitcoin counts, the later one's: they take over each
 // other's directory. A container that archy did not make speaks for itself.
 func (ob *observation) chain(ctx context.Context, app *manifest.App) derived.Chain {
 	var c derived.Chain
@@ -105,10 +107,15 @@ func (ob *observation) chain(ctx context.Context, app *manifest.App) derived.Cha
 	} else {
 		bitcoins = append(bitcoins, ob.Set.Alternatives(app.ID)...)
 	}
+	dir := DataDir(app, pinned, ob.Layout.DataDir)
+	if dir != DataDir(app, nil, ob.Layout.DataDir) && ob.awayFrom(app, dir) == "" {
+		if size, err := node.DiskSize(ob.Layout.Host(dir)); err == nil {
+			ob.bitcoinDisk = size
+		}
+	}
 	if r, ok := state.Latest(ob.records, bitcoins); ok && r.Pinned.Prune != nil && r.Pinned.TxIndex != nil {
 		return derived.Chain{Prune: r.Pinned.Prune, TxIndex: r.Pinned.TxIndex}
 	}
-	dir := DataDir(app, pinned, ob.Layout.DataDir)
 	c.Conf, _ = ob.readFile(ctx, path.Join(dir, "bitcoin.conf"))
 	c.Blocks = ob.holdsMapped(ctx, path.Join(dir, "blocks"))
 	return c
@@ -191,6 +198,15 @@ func DataDir(app *manifest.App, pinned []state.PinnedVolume, base string) string
 		}
 	}
 	return path.Join(base, app.ID)
+}
+
+// RecordedDataDir is where an app has its data by its manifest and its record, for those who ask no podman.
+func RecordedDataDir(set *manifest.Set, records *state.Store, l node.Layout, id string) string {
+	if set == nil || set.Apps[id] == nil {
+		return l.Data(id)
+	}
+	r, _, _ := records.ReadRecord(id)
+	return DataDir(set.Apps[id], r.Pinned.Volumes, l.DataDir)
 }
 
 // DataDir is where the app has its data.
