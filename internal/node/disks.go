@@ -13,6 +13,8 @@ type Disks struct {
 	layout Layout
 	// list is in the order of the mounts: a later one lies over an earlier one.
 	list []mounted
+	// root and data are the devices of the root's file system and of the data volume.
+	root, data string
 	// plain are the paths that are known to be no symbolic links.
 	plain map[string]bool
 }
@@ -28,6 +30,7 @@ func ReadDisks(l Layout) *Disks {
 			d.list = append(d.list, mounted{mountPoint(f[4]), f[2]})
 		}
 	}
+	d.root, d.data = d.over("/").device, d.over(d.resolve(l.DataDir)).device
 	return d
 }
 
@@ -70,7 +73,10 @@ func (d *Disks) over(dir string) (on mounted) {
 // below are the mounts in a directory, as far as this user can see them.
 func (d *Disks) below(dir string) (list []mounted) {
 	for _, m := range d.list {
-		if _, err := os.Lstat(d.layout.Host(m.at)); m.at != dir && within(m.at, dir) && err == nil {
+		if m.at == dir || !within(m.at, dir) {
+			continue
+		}
+		if _, err := os.Lstat(d.layout.Host(m.at)); err == nil {
 			list = append(list, m)
 		}
 	}
@@ -79,9 +85,8 @@ func (d *Disks) below(dir string) (list []mounted) {
 
 // own tells a file system that is neither the root's nor the data volume's, with a mount point that can stand in a unit.
 func (d *Disks) own(m mounted) bool {
-	data := d.over(d.resolve(d.layout.DataDir)).device
 	odd := strings.Contains(m.at, `\`) || strings.TrimSpace(m.at) != m.at || strings.ContainsFunc(m.at, unicode.IsControl)
-	return m.device != "" && m.device != data && m.device != d.over("/").device && !odd
+	return m.device != "" && m.device != d.data && m.device != d.root && !odd
 }
 
 // uppermost is the mount of the same device that lies over all others of it: a service with a mount namespace of its own (ReadWritePaths= and

@@ -279,6 +279,20 @@ func TestADiskOfAnotherApp(t *testing.T) {
 	if n.runs("bitcoin-core") {
 		t.Error("a new chain is begun")
 	}
+
+	reads := fmt.Sprintf(dataOf, "gateway") + "    - {type: bind, source: /var/lib/archipelago/lnd, target: /lnd, options: [ro]}\n"
+	n = newNode(t, map[string]string{"lnd": manifestOf("lnd", 2, fmt.Sprintf(dataOf, "lnd")), "gateway": manifestOf("gateway", 3, reads)}).firstBootDone()
+	n.mount("/mnt/disk")
+	n.lay("/mnt/disk/lnd/admin.macaroon", "m")
+	n.script("lnd", "docker.io/example/lnd:v0.9", binds("/mnt/disk/lnd", "/data"))
+	n.pass(migrateAll)
+	n.pass()
+	n.powerCycle("/mnt/disk")
+	for _, id := range []string{"lnd", "gateway"} {
+		if got := n.result(n.pass(), id); got.Row != "39" || n.runs(id) {
+			t.Errorf("%+v", got)
+		}
+	}
 }
 
 // A purge moves nothing that lies elsewhere, and says where that is: as long as the adopted container is there, after it is gone, and later.
