@@ -45,12 +45,12 @@ func (ob *observation) findDisks(a *App) {
 	}
 }
 
-// rememberedUnder are the disks of an app that a directory lies on, or that lie in it, as the record says of who had its data last. When the
-// record is lost, the app's unit says it.
+// rememberedUnder are the disks of an app that a directory lies on, or that lie in it, as the record says of who had its data last. Of an
+// app whose record cannot be read, its unit says it.
 func (ob *observation) rememberedUnder(app *manifest.App, dir string) (disks []string) {
 	remembered := ob.lastOf(app).Disks
 	if _, found := ob.records[app.ID]; !found {
-		remembered = append(slices.Clone(remembered), ob.assertedDisks(app)...)
+		remembered = append(slices.Clone(remembered), assertedDisks(ob.unitText(app))...)
 	}
 	for _, disk := range remembered {
 		if ob.disks.Lies(dir, disk) && !ob.dropped(app, disk) {
@@ -64,13 +64,10 @@ func (ob *observation) dropped(app *manifest.App, disk string) bool {
 	return slices.Contains(ob.Options.DropDisks, disk) && slices.Contains(ob.Options.Only, app.ID)
 }
 
-// assertedDisks are those without which the app's unit on disk does not start.
-func (ob *observation) assertedDisks(app *manifest.App) (disks []string) {
-	unit := ob.unitText(app)
-	for line := range strings.Lines(string(unit)) {
-		if disk, ok := strings.CutPrefix(strings.TrimSpace(line), quadlet.AssertDisk+"="); ok {
-			disks = append(disks, strings.ReplaceAll(disk, "%%", "%"))
-		}
+// assertedDisks are those without which a unit does not start.
+func assertedDisks(unit []byte) (disks []string) {
+	for _, disk := range unitValues(unit, quadlet.AssertDisk) {
+		disks = append(disks, strings.ReplaceAll(disk, "%%", "%"))
 	}
 	return disks
 }

@@ -161,10 +161,9 @@ func unitVolumes(app *manifest.App, unit []byte) []state.PinnedVolume {
 // unitMounts are the binds and volumes in a unit of archy's. No path in one holds a colon.
 func unitMounts(unit []byte) []spec.Mount {
 	var list []spec.Mount
-	for line := range strings.Lines(string(unit)) {
-		value, ok := strings.CutPrefix(strings.TrimSpace(line), "Volume=")
+	for _, value := range unitValues(unit, "Volume") {
 		parts := strings.SplitN(value, ":", 3)
-		if !ok || len(parts) < 2 {
+		if len(parts) < 2 {
 			continue
 		}
 		m := spec.Mount{Type: "volume", Source: parts[0], Target: parts[1]}

@@ -44,6 +44,7 @@ func (ob *observation) recordOf(app *manifest.App) (state.Record, bool) {
 	}
 	r := state.Record{Schema: state.Schema, App: app.ID, Container: app.Unit(), Owner: state.Quadlet, Installed: true, By: state.ByAdopt,
 		InstalledAt: info.ModTime().UTC(), UnitDigests: []string{digest(unit)}, SpecHash: labelIn(unit, spec.LabelSpecHash)}
+	r.Disks = assertedDisks(unit)
 	if app.Container.Image != "" {
 		r.Image = unitValue(unit, "Image")
 	}
