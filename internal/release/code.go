@@ -70,6 +70,7 @@ const (
 	ManifestDate       Code = "E_MANIFEST_DATE"
 	ManifestComponents Code = "E_MANIFEST_COMPONENTS"
 	ManifestURL        Code = "E_MANIFEST_URL"
+	Expired            Code = "W_EXPIRED"
 )
 
 // What the backend and the other inputs of a release can have wrong.

@@ -62,8 +62,11 @@ func (c *manifestCheck) dates() {
 	if c.m.Expires == "" {
 		return
 	}
-	if _, err := time.Parse(time.RFC3339, c.m.Expires); err != nil {
+	switch end, err := time.Parse(time.RFC3339, c.m.Expires); {
+	case err != nil:
 		c.found.Add(ManifestDate, "expires", c.m.Expires, "a time as in RFC 3339")
+	case c.now.After(end):
+		c.found.Add(Expired, "expires", c.m.Expires, "not before "+c.now.UTC().Format(time.RFC3339))
 	}
 }
 

@@ -144,6 +144,9 @@ func (m Mirrors) ask(ctx context.Context, address string) Mirror {
 		return row
 	}
 	row.Status = statusOK
+	if len(found.List) > 0 {
+		row.Detail = found.List[0].String()
+	}
 	if m.Deep {
 		limited = ctx
 	}

@@ -126,6 +126,23 @@ func TestMirrors(t *testing.T) {
 	}
 }
 
+// TestMirrorsOfAnExpiredRelease: all of them serve it, and that is said of each.
+func TestMirrorsOfAnExpiredRelease(t *testing.T) {
+	_, files := site(t, "1.2.3")
+	text := bytes.Replace(files["/manifest.json"], []byte(`"schema"`), []byte(`"expires": "2020-01-01T00:00:00Z", "schema"`), 1)
+	server := serve(with(files, "/manifest.json", text))
+	m := asking(mirrorOf(t, server), mirrorOf(t, server))
+	rows := m.Ask(t.Context())
+	for _, r := range rows {
+		if r.Status != "ok" || r.Artefacts != "2/2" || !strings.HasPrefix(r.Detail, "W_EXPIRED  expires  2020-01-01T00:00:00Z, want not before ") {
+			t.Errorf("%+v", r)
+		}
+	}
+	if got := m.Agree(rows); got != MirrorsAgree {
+		t.Errorf("agreement %d", got)
+	}
+}
+
 func TestMirrorTLS(t *testing.T) {
 	_, files := site(t, "1.2.3")
 	s := httptest.NewTLSServer(serve(files))
