@@ -132,6 +132,18 @@ func TestCreate(t *testing.T) {
 	}
 }
 
+// TestRequiredMapIsPacked: a source map is left out unless it is required, however its path is written.
+func TestRequiredMapIsPacked(t *testing.T) {
+	for _, name := range []string{"assets/app.js.map", "./assets/app.js.map"} {
+		in := testInputs(t, t.TempDir())
+		in.Require = []string{name}
+		r := create(t, in)
+		if !r.OK || slices.Contains(r.LeftOut, "assets/app.js.map") {
+			t.Errorf("--require %s: left out %q, findings %v", name, r.LeftOut, r.Findings)
+		}
+	}
+}
+
 // TestOldUpdaterReadsIt reads the manifest as the updater in the field does: these fields, these types, nothing else.
 func TestOldUpdaterReadsIt(t *testing.T) {
 	in := testInputs(t, t.TempDir())

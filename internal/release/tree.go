@@ -36,7 +36,10 @@ type tree struct {
 }
 
 func newTree(require []string, symlinks bool) *tree {
-	t := &tree{members: map[string]member{}, require: require, symlinks: symlinks}
+	t := &tree{members: map[string]member{}, symlinks: symlinks}
+	for _, name := range require {
+		t.require = append(t.require, strings.TrimPrefix(name, "./"))
+	}
 	t.members[root] = member{path: root, kind: typeDir, mode: 0o755}
 	return t
 }
