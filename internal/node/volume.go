@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -96,7 +97,8 @@ func mountOptions(path, dir string) (options []string) {
 	return options
 }
 
-func mountPoint(field string) string { return strings.ReplaceAll(field, `\040`, " ") }
+// mountPoint is the second field as a clean path: systemd mounts what is written with a slash behind it, too.
+func mountPoint(field string) string { return filepath.Clean(strings.ReplaceAll(field, `\040`, " ")) }
 
 // inMounts tells whether a file in the form of fstab(5) has an entry for the directory.
 func inMounts(path, dir string) bool {

@@ -30,6 +30,12 @@ func TestCheckVolume(t *testing.T) {
 			"etc/fstab":        "# UUID=x /var/lib/other ext4\nUUID=x  /var/lib/archipelago\text4 defaults 0 2\n",
 			"proc/self/mounts": "/dev/sda1 / ext4 rw 0 0\n",
 		}, "/var/lib/archipelago: not mounted, though /etc/fstab has it"},
+		"fstab with a slash behind it, not mounted": {map[string]string{"etc/fstab": "UUID=x /var/lib/archipelago/ ext4 nofail 0 2\n"},
+			"/var/lib/archipelago: not mounted, though /etc/fstab has it"},
+		"fstab with a slash behind it, mounted": {map[string]string{
+			"etc/fstab":        "UUID=x /var/lib/archipelago/ ext4 nofail 0 2\n",
+			"proc/self/mounts": "/dev/sdb1 /var/lib/archipelago ext4 rw 0 0\n",
+		}, ""},
 		"fstab, mounted": {map[string]string{
 			"etc/fstab":        "UUID=x /var/lib/archipelago ext4 defaults 0 2\n",
 			"proc/self/mounts": "/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /var/lib/archipelago ext4 rw 0 0\n",
