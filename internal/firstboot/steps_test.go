@@ -70,7 +70,7 @@ func TestPreflightWarns(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := strings.Join(p.Warnings, "\n")
-	for _, w := range []string{"6.0 GiB free, 20 GiB are advised", "2.0 GiB of memory", "bitcoin gets 1536 MiB of memory", "a disk of 60 GB is small: the chain is pruned to 5000 MiB", "not delegated to archipelago: memory", "lnd: port 8080 is held by a process of uid 4242"} {
+	for _, w := range []string{"6.0 GiB free, 20 GiB are advised", "2.0 GiB of memory", "bitcoin gets 1536 MiB of memory", "a disk of 60 GB is small: the chain is pruned to 5000 MiB", "not delegated to archipelago: memory", "lnd: port 8080/tcp is held by a process of uid 4242"} {
 		if !strings.Contains(all, w) {
 			t.Errorf("no warning %q in\n%s", w, all)
 		}
@@ -78,6 +78,28 @@ func TestPreflightWarns(t *testing.T) {
 	f.write("/var/lib/archipelago/bitcoin/blocks/blk00000.dat", "x", 0o600) // the mode is decided: the disk changes nothing any more
 	if p, err := f.plan(f.preflight); err != nil || strings.Contains(strings.Join(p.Warnings, "\n"), "pruned") {
 		t.Errorf("%v\n%s", err, strings.Join(p.Warnings, "\n"))
+	}
+}
+
+// A UDP port of an app that somebody else has is told too; one that is only sent from to a peer is not listened on, and the same number with TCP is another port.
+func TestPreflightWarnsOfUDPPorts(t *testing.T) {
+	const head = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
+	f := newHost(t)
+	f.Chosen = []string{"fedimint"}
+	f.write("/proc/net/udp", head+"  100: 00000000:1FEE 0100007F:0035 01 00000000:00000000 00:00000000 00000000  4242        0 1 2 0 0\n", 0o644)
+	f.write("/proc/net/udp6", head+"  101: 00000000000000000000000000000000:1FED 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000  4242        0 1 2 0 0\n", 0o644)
+	p, err := f.plan(f.preflight)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, w := range p.Warnings {
+		if strings.Contains(w, "is held by") {
+			told = append(told, w)
+		}
+	}
+	if want := []string{"fedimint: port 8173/udp is held by a process of uid 4242; the app cannot start before it is free"}; !slices.Equal(told, want) {
+		t.Errorf("%q", told)
 	}
 }
 
