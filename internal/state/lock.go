@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
 
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
@@ -118,13 +119,14 @@ var (
 func (l *Locks) take(ctx context.Context, name string, wait time.Duration, k kind) (*Lock, error) {
 	path := filepath.Join(l.layout.LockDir, name)
 	host := l.layout.Host(path)
-	if err := prepare(host); err != nil {
+	if err := l.prepare(host); err != nil {
 		return nil, fmt.Errorf("%s: %w; systemd-tmpfiles --create makes the directory", path, bare(err))
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	f := flock.New(host, flock.SetPermissions(0o644))
+	// The directory is the service user's, and root takes locks too: a link in a lock's place is not followed.
+	f := flock.New(host, flock.SetFlag(os.O_RDONLY|unix.O_NOFOLLOW), flock.SetPermissions(0o644))
 	ok, err := k.once(f)
 	if !ok && err == nil && wait > 0 {
 		limited, cancel := context.WithTimeout(ctx, wait)
@@ -145,8 +147,8 @@ func (l *Locks) take(ctx context.Context, name string, wait time.Duration, k kin
 
 // prepare makes the directory and the file, both for the service user even when root comes first: a lock
 // file of root would keep the service user out.
-func prepare(path string) error {
-	if err := mkdirAll(filepath.Dir(path), 0o755); err != nil {
+func (l *Locks) prepare(path string) error {
+	if err := l.makeDir(); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
@@ -160,12 +162,38 @@ func prepare(path string) error {
 	return inheritOwner(f, filepath.Dir(path))
 }
 
+// makeDir makes the directory of the locks, which at a boot is the work of systemd-tmpfiles. It belongs to whom the data belong.
+func (l *Locks) makeDir() error {
+	dir, data := l.layout.Host(l.layout.LockDir), l.layout.Host(l.layout.DataDir)
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := mkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := inheritOwner(f, data); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return f.Chmod(0o755)
+}
+
 // sign writes who holds the lock, for the message of the next one. It does not matter to the lock itself.
 func (l *Locks) sign(path string) {
 	data, err := json.Marshal(Holder{PID: os.Getpid(), Command: commandLine(), StartedAt: l.now().UTC().Truncate(time.Second)})
-	if err == nil {
-		_ = os.WriteFile(path, append(data, '\n'), 0o644)
+	if err != nil {
+		return
 	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	_, _ = f.Write(append(data, '\n'))
 }
 
 // commandLine is the program and its verb, never the whole arguments.

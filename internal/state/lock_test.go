@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
@@ -150,5 +153,59 @@ func TestLockWithoutADirectory(t *testing.T) {
 	var locked ErrLocked
 	if err == nil || errors.As(err, &locked) || !strings.Contains(err.Error(), "/run/archy/reconcile.lock") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Root takes locks in a directory of the service user, who could put a link there: what it leads to stays as it is.
+func TestLockFollowsNoLink(t *testing.T) {
+	root := t.TempDir()
+	victim := filepath.Join(root, "etc/precious")
+	put(t, victim, "precious")
+	put(t, filepath.Join(root, "run/archy/other"), "")
+	for name, to := range map[string]string{"node.lock": victim, "update.lock": filepath.Join(root, "etc/new")} {
+		if err := os.Symlink(to, filepath.Join(root, "run/archy", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := locksBelow(root)
+	if _, err := l.NodeExclusive(t.Context(), 0); err == nil {
+		t.Error("node.lock is a link, and was taken")
+	}
+	if _, err := l.Update(t.Context(), 0); err == nil {
+		t.Error("update.lock is a link to nothing, and was taken")
+	}
+	if text, err := os.ReadFile(victim); err != nil || string(text) != "precious" {
+		t.Errorf("the file that the link leads to: %q, %v", text, err)
+	}
+	if _, err := os.Lstat(filepath.Join(root, "etc/new")); err == nil {
+		t.Error("a file was made through a link")
+	}
+}
+
+// A directory that root makes, as archy update does where systemd-tmpfiles has not, is one that the service user can take locks in.
+func TestLockDirectoryIsTheServiceUsers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	defer unix.Umask(unix.Umask(0o077)) // as in the units
+	root := t.TempDir()
+	put(t, filepath.Join(root, "var/lib/archipelago/x"), "")
+	if err := os.Chown(filepath.Join(root, "var/lib/archipelago"), 1000, 1000); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := locksBelow(root).NodeExclusive(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	for path, want := range map[string]string{"run/archy": "drwxr-xr-x 1000:1000", "run/archy/node.lock": "-rw------- 1000:1000"} {
+		info, err := os.Stat(filepath.Join(root, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		uid, gid, _ := ownerOf(filepath.Join(root, path))
+		if got := fmt.Sprintf("%v %d:%d", info.Mode(), uid, gid); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
 	}
 }
