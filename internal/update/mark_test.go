@@ -207,6 +207,9 @@ func TestRollbackByHand(t *testing.T) {
 			t.Fatalf("%+v %v", r.Marker, err)
 		}
 		w.isOld(r.Marker)
+		if !slices.Contains(w.said, "putting 1.0.0 back: asked for by the operator") {
+			t.Errorf("it says %q", w.said) // and nothing of a version that did not answer: it did
+		}
 		w.nothingLost(before)
 		// the backups are used up now
 		after := w.tree()

@@ -170,7 +170,7 @@ func (u *Updater) probeOnce(ctx context.Context, phase string, left time.Duratio
 
 // giveUp decides for the old version. From here on the rollback is resumed by every later run.
 func (u *Updater) giveUp(ctx context.Context, m *Marker, reason string) (Result, error) {
-	u.say("%s does not answer as it should: %s", dash(m.NewVersion), reason)
+	u.say("putting %s back: %s", version(m.OldVersion, "the old version"), reason)
 	m.State, m.Reason, m.Step, m.RollbackAt = RollingBack, reason, 0, u.now()
 	if err := u.save(m); err != nil {
 		return Result{}, err
