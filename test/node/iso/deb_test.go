@@ -44,6 +44,9 @@ func TestPackage(t *testing.T) {
 	sh(t, n, `mkdir -p /opt/archipelago/docker/lnd-ui
 		echo mine >/opt/archipelago/docker/lnd-ui/page
 		echo '[Timer]' >/etc/systemd/system/archipelago-reconcile.timer
+		echo '[Service]' >/usr/lib/systemd/system/archipelago-reconcile.service
+		mkdir -p /etc/systemd/system/multi-user.target.wants
+		ln -s /etc/systemd/system/archipelago-reconcile.service /etc/systemd/system/multi-user.target.wants/
 		DEBIAN_FRONTEND=noninteractive dpkg -i /var/tmp/archy.deb`)
 
 	// It is what an installation is, the enabling links included; lnd-ui's context is archy's now.
