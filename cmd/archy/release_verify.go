@@ -40,7 +40,7 @@ Exit codes: 0 clean, 1 findings, 2 usage or a manifest that cannot be read.`,
 	f.StringVar(&o.dir, "dir", "", "directory of the artefacts (default that of the manifest)")
 	f.StringArrayVar(&o.pub, "pub", nil, "public key `FILE` to trust (repeatable; default *.pub in release.keys_dir)")
 	f.BoolVar(&o.signed, "require-signature", false, "a release without a signature is refused")
-	f.StringVar(&o.installed, "installed", "", "the version that is installed: only a higher one may replace it")
+	f.StringVar(&o.installed, "installed", "", "the version that is installed: only a higher one may replace it, and none whose min_version is above it")
 	f.BoolVar(&o.downgrade, "allow-downgrade", false, "a version that is not higher may replace the installed one")
 	o.rules.add(cmd)
 	return cmd

@@ -134,6 +134,19 @@ func TestKeyOfFullStrength(t *testing.T) {
 	}
 }
 
+// TestMinVersion: a release may say from which version on it can be installed directly.
+func TestMinVersion(t *testing.T) {
+	in := testInputs(t, t.TempDir())
+	in.MinVersion = "1.2.0"
+	r := created(t, in)
+	for installed, want := range map[string]string{"": "", "1.1.9": "E_MANIFEST_VERSION", "1.2.0-rc.1": "E_MANIFEST_VERSION", "1.2.0": "", "1.2.2": ""} {
+		check := Release{ManifestPath: r.Manifest, Dir: in.Out, Target: "amd64", Rules: testRules(), Now: now, Installed: installed, AllowDowngrade: true}
+		if result, err := check.Verify(t.Context()); err != nil || codes(Report{Findings: result.Findings}) != want {
+			t.Errorf("installed %q: %v %+v", installed, err, result.Findings)
+		}
+	}
+}
+
 // TestSignedRelease: create signs, verify accepts; a release that is older than the installed one needs to be asked for.
 func TestSignedRelease(t *testing.T) {
 	key, keys := quickKey(t, "k")

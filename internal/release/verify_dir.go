@@ -22,7 +22,7 @@ type Release struct {
 	// Target is the architecture of the backend.
 	Target string
 	Rules  Rules
-	// Installed, when not "", is the version that this one shall replace; only a higher one may.
+	// Installed, when not "", is the version that this one shall replace; only a higher one may, and only from its min_version on.
 	Installed      string
 	AllowDowngrade bool
 	Now            time.Time
@@ -103,10 +103,15 @@ func LoadManifest(path string) (m *Manifest, data []byte, found Findings, err er
 }
 
 func (r Release) checkUpgrade(found *Findings, m *Manifest) {
-	if r.Installed == "" || r.AllowDowngrade || newer(m.Version, r.Installed) {
+	if r.Installed == "" {
 		return
 	}
-	found.Add(ManifestVersion, "version", m.Version, "higher than the installed "+r.Installed+", or --allow-downgrade")
+	if !r.AllowDowngrade && !newer(m.Version, r.Installed) {
+		found.Add(ManifestVersion, "version", m.Version, "higher than the installed "+r.Installed+", or --allow-downgrade")
+	}
+	if newer(m.MinVersion, r.Installed) {
+		found.Add(ManifestVersion, "min_version", m.MinVersion, "not above the installed "+r.Installed+": a release in between comes first")
+	}
 }
 
 func (r Release) checkSignature(found *Findings, m *Manifest, data []byte) (signed bool, err error) {
