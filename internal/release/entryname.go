@@ -22,8 +22,9 @@ func shown(path string) string {
 // a name that nothing further can be said of.
 func (v *pass) name(h *header) (path string, ok bool, err error) {
 	name := h.name
-	if len(name) > v.rules.Limits.Path {
-		return "", false, v.stop(LimitPath, name, fmt.Sprintf("a path of %d bytes", len(name)), fmt.Sprintf("at most %d", v.rules.Limits.Path))
+	path = strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
+	if len(path) > v.rules.Limits.Path {
+		return "", false, v.stop(LimitPath, name, fmt.Sprintf("a path of %d bytes", len(path)), fmt.Sprintf("at most %d", v.rules.Limits.Path))
 	}
 	if code, why := badName(name, h); code != "" {
 		v.found.Add(code, name, why, "")
@@ -32,7 +33,6 @@ func (v *pass) name(h *header) (path string, ok bool, err error) {
 	if name == "." || name == "./" {
 		return root, true, nil
 	}
-	path = strings.TrimSuffix(strings.TrimPrefix(name, "./"), "/")
 	elements := strings.Split(path, "/")
 	for _, e := range elements {
 		if code, why := badElement(e); code != "" {

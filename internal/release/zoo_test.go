@@ -264,6 +264,17 @@ func zooGzip() []animal {
 	}
 }
 
+// longest is a good archive with a file whose path has 820 bytes and those of its last element; ./ in front is not counted.
+func longest(last int) []item {
+	items := goodItems()
+	path := "."
+	for range 4 {
+		path += "/" + strings.Repeat("x", 204)
+		items = append(items, pax("path="+path+"/"), dir("./x"))
+	}
+	return append(items, pax("path="+path+"/"+strings.Repeat("y", last)), file("./x", "x"))
+}
+
 func zooLimits() []animal {
 	limit := func(f func(*Limits)) func(*Rules) { return func(r *Rules) { f(&r.Limits) } }
 	deep := goodItems()
@@ -280,6 +291,7 @@ func zooLimits() []animal {
 		{name: "entries", items: plus(), rules: limit(func(l *Limits) { l.Entries = 11 }), codes: "E_LIMIT_ENTRIES"},
 		{name: "levels", items: deep, codes: "E_LIMIT_DEPTH"},
 		{name: "long path", items: plus(pax("path=./"+strings.Repeat("x/", 15)+strings.Repeat("y", 1000)), file("./x", "")), codes: "E_LIMIT_PATH"},
+		{name: "a path that is one byte too long", items: longest(205), codes: "E_LIMIT_PATH"},
 		{name: "long element", items: plus(pax("path=./"+strings.Repeat("x", 256)), file("./x", "")), codes: "E_LIMIT_PATH"},
 	}
 }
@@ -349,6 +361,7 @@ func TestGoodArchive(t *testing.T) {
 		"names as root": changed("./index.html", func(i *item) { i.user, i.group = "root", "root" }),
 		"GNU magic":     changed("./index.html", func(i *item) { i.magic = "ustar  \x00" }),
 		"executable":    changed("./assets/app.js", func(i *item) { i.mode = 0o755 }),
+		"longest path":  longest(204),
 		"PAX path":      plus(pax("path=./"+strings.Repeat("ü", 100), "mtime=1767225600.5"), file("./u", "x")),
 	} {
 		if r := verify(t, testRules(), tgz(items)); !r.OK || len(r.Findings) > 0 {
