@@ -107,16 +107,33 @@ func (h *Host) appendLine(name, line string) error {
 // otherStorage refuses to point podman away from images and containers that are somewhere else.
 func (h *Host) otherStorage() error {
 	conf := StorageConf(h.Layout, h.service())
-	text, found, err := h.readFile(conf.Path)
-	if err != nil || !found {
+	text, _, err := h.readFile(conf.Path)
+	if err != nil {
 		return err
 	}
-	root := storageRoot(string(text))
-	if root == "" || root == Graphroot(h.Layout) || !h.hasData(root) {
+	root, holds := storageRoot(string(text)), "data"
+	switch {
+	case root == "":
+		// Any call of podman leaves something in its default storage. Containers there are another matter: podman would lose
+		// sight of them while they run, and others would be made over the same data.
+		root, holds = h.defaultStorage(), "containers"
+		if root == Graphroot(h.Layout) || len(h.storedIn(root)) == 0 {
+			return nil
+		}
+	case root == Graphroot(h.Layout) || !h.hasData(root):
 		return nil
 	}
-	return &HumanError{fmt.Sprintf("%s: podman's storage is %s and holds data; archy's would be %s", conf.Path, root, Graphroot(h.Layout)),
+	return &HumanError{fmt.Sprintf("%s: podman's storage is %s and holds %s; archy's would be %s", conf.Path, root, holds, Graphroot(h.Layout)),
 		"nothing was changed; move the storage there with all containers stopped, or remove it if nothing in it is needed"}
+}
+
+// defaultStorage is where podman's storage is without a storage.conf that says it; a link may lead on.
+func (h *Host) defaultStorage() string {
+	name := StorageLink(h.Layout)
+	if target, err := os.Readlink(h.Layout.Host(name)); err == nil && filepath.IsAbs(target) {
+		return filepath.Clean(target)
+	}
+	return name
 }
 
 // storageRoot reads graphroot out of a storage.conf.
@@ -124,10 +141,22 @@ func storageRoot(text string) string {
 	for line := range strings.Lines(text) {
 		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
 		if ok && strings.TrimSpace(key) == "graphroot" {
-			return strings.Trim(strings.TrimSpace(value), `"'`)
+			return tomlText(strings.TrimSpace(value))
 		}
 	}
 	return ""
+}
+
+// tomlText is what a text of TOML says, without its quotes and the comment behind it.
+func tomlText(value string) string {
+	if value == "" || !strings.ContainsAny(value[:1], `"'`) {
+		return ""
+	}
+	text, _, _ := strings.Cut(value[1:], value[:1])
+	if text == "" {
+		return ""
+	}
+	return filepath.Clean(text)
 }
 
 // hasData tells whether a directory holds anything. What cannot be read counts as data.
@@ -381,8 +410,10 @@ type storedContainer struct {
 	Names []string `json:"names"`
 }
 
-func (h *Host) stored() (list []storedContainer) {
-	text, err := os.ReadFile(h.Layout.Host(filepath.Join(Graphroot(h.Layout), "overlay-containers/containers.json")))
+func (h *Host) stored() []storedContainer { return h.storedIn(Graphroot(h.Layout)) }
+
+func (h *Host) storedIn(root string) (list []storedContainer) {
+	text, err := os.ReadFile(h.Layout.Host(filepath.Join(root, "overlay-containers/containers.json")))
 	if err != nil {
 		return nil
 	}

@@ -246,10 +246,13 @@ func TestOtherStorage(t *testing.T) {
 	f := newHost(t)
 	f.write(name, conf, 0o600)
 	f.write("/srv/storage/overlay/x", "data", 0o644)
-	err := f.apply(f.rootless)
 	var human *HumanError
-	if !errors.As(err, &human) || f.read(name) != conf {
-		t.Errorf("%v", err)
+	for _, conf := range []string{conf, "[storage]\ngraphroot = '/srv/storage/' # on the big disk\n"} {
+		f.write(name, conf, 0o600)
+		err := f.apply(f.rootless)
+		if !errors.As(err, &human) || !strings.Contains(err.Error(), "storage is /srv/storage and holds data") || f.read(name) != conf {
+			t.Errorf("%v", err)
+		}
 	}
 	f.must(os.RemoveAll(f.at("/srv/storage/overlay")))
 	if err := f.apply(f.rootless); err != nil || f.read(name) == conf {
@@ -264,6 +267,45 @@ func TestOtherStorage(t *testing.T) {
 	p, _ := f.plan(f.rootless)
 	if info, err := os.Lstat(f.at(StorageLink(f.Layout))); err != nil || !info.IsDir() || len(p.Warnings) != 1 {
 		t.Errorf("a default storage with data: %v, %q", err, p.Warnings)
+	}
+}
+
+// Containers in podman's default storage, as on a node from before archy, run on when podman is pointed away from them, and others would be made
+// over their data.
+func TestContainersInTheDefaultStorage(t *testing.T) {
+	const name, storage = "/home/archipelago/.config/containers/storage.conf", "/home/archipelago/.local/share/containers/storage"
+	const one, none = `[{"id":"x","names":["bitcoin-knots"],"layer":"y"}]`, "[]"
+	tests := map[string]struct {
+		conf, at, list string
+		human          bool
+	}{
+		"no storage.conf":             {"", storage, one, true},
+		"one without a graphroot":     {"[storage]\ndriver = \"overlay\"\n", storage, one, true},
+		"behind a link":               {"", "/srv/storage", one, true},
+		"podman was called once":      {"", storage, none, false},
+		"the link that is archy's":    {"", "/var/lib/archipelago/containers/storage", one, false},
+		"left there, and archy's own": {string(StorageConf(newHost(t).Layout, Owner{}).Text), storage, one, false},
+	}
+	for what, tt := range tests {
+		t.Run(what, func(t *testing.T) {
+			f := newHost(t)
+			if tt.conf != "" {
+				f.write(name, tt.conf, 0o644)
+			}
+			f.write(tt.at+"/overlay-containers/containers.json", tt.list, 0o600)
+			if tt.at != storage {
+				f.must(os.MkdirAll(filepath.Dir(f.at(storage)), 0o755))
+				f.must(os.Symlink(tt.at, f.at(storage)))
+			}
+			_, err := f.plan(f.rootless)
+			var human *HumanError
+			if errors.As(err, &human) != tt.human || !tt.human && err != nil {
+				t.Errorf("%v", err)
+			}
+			if tt.human && !strings.Contains(err.Error(), "podman's storage is "+tt.at+" and holds containers") {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 
