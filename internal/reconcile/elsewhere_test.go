@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -547,4 +548,23 @@ func TestAPinnedMountThatTheManifestMoves(t *testing.T) {
 	if got := n.result(n.pass(), "solo"); got.Action != Recreated {
 		t.Errorf("copied: %+v", got)
 	}
+}
+
+// Records that cannot be listed are not lost: none is made anew, and they count again when the directory can be read.
+func TestRecordsThatCannotBeListedAreNotLost(t *testing.T) {
+	n := fiveRunning(t)
+	dir := n.layout.Host(n.layout.State("apps"))
+	if err := errors.Join(os.Rename(dir, dir+".away"), os.WriteFile(dir, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range n.plan().Ops {
+		if op.Kind == Adopt {
+			t.Errorf("%s: %s", op.App, op.Cause)
+		}
+	}
+	n.pass()
+	if err := errors.Join(os.Remove(dir), os.Rename(dir+".away", dir)); err != nil {
+		t.Fatal(err)
+	}
+	n.converged()
 }

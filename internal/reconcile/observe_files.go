@@ -122,7 +122,7 @@ func (ob *observation) chain(ctx context.Context, app *manifest.App) derived.Cha
 }
 
 // placed are the targets of an app that have another source than its manifest's, as its record says. Before it is installed, that of an
-// alternative which was installed later counts: it takes over that one's directory. When the record is lost, the app's unit says it.
+// alternative which was installed later counts: it takes over that one's directory. When the record cannot be read, the app's unit says it.
 func (ob *observation) placed(app *manifest.App) []state.PinnedVolume {
 	if _, found := ob.records[app.ID]; !found {
 		if unit := ob.unitText(app); unit != nil {

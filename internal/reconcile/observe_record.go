@@ -7,16 +7,19 @@ import (
 	"strings"
 
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
-	"git.tx1138.com/lfg2025/archy/internal/quadlet"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // restore makes up the records that are lost, or cut short, from the units that archy wrote for their apps: an app with a unit of
-// archy's is installed. What a newer archy wrote, and what cannot be opened, may be whole: it is left to an owner who installs the app.
+// archy's is installed. What a newer archy wrote, and what cannot be opened, may be whole: it is left to an owner who installs the app. Nothing is
+// known to be lost in a directory that cannot be listed.
 func (ob *observation) restore(problems []state.Problem) {
 	ob.lost, ob.unread = map[string]bool{}, map[string]state.Problem{}
 	for _, p := range problems {
+		if p.App == "" {
+			return
+		}
 		ob.unread[p.App] = p
 	}
 	for id, app := range ob.Set.Apps {
@@ -33,18 +36,13 @@ func (ob *observation) restore(problems []state.Problem) {
 
 // recordOf is what an app's unit says that its record said.
 func (ob *observation) recordOf(app *manifest.App) (state.Record, bool) {
-	name := ob.Layout.Host(ob.Layout.Unit(app.Unit()))
-	unit, err := os.ReadFile(name)
-	if err != nil {
-		return state.Record{}, false
-	}
-	info, err := os.Stat(name)
-	if id, ours := quadlet.App(unit); err != nil || !ours || id != app.ID {
+	unit := ob.unitText(app)
+	info, err := os.Stat(ob.Layout.Host(ob.Layout.Unit(app.Unit())))
+	if unit == nil || err != nil {
 		return state.Record{}, false
 	}
 	r := state.Record{Schema: state.Schema, App: app.ID, Container: app.Unit(), Owner: state.Quadlet, Installed: true, By: state.ByAdopt,
-		InstalledAt: info.ModTime().UTC(), UnitDigests: []string{digest(unit)}, SpecHash: labelIn(unit, spec.LabelSpecHash)}
-	r.Disks = assertedDisks(unit)
+		InstalledAt: info.ModTime().UTC(), UnitDigests: []string{digest(unit)}, SpecHash: labelIn(unit, spec.LabelSpecHash), Disks: assertedDisks(unit)}
 	if app.Container.Image != "" {
 		r.Image = unitValue(unit, "Image")
 	}
@@ -87,8 +85,8 @@ func unitEnv(unit []byte) map[string]string {
 // unitPorts are the ports that a unit publishes and the manifest does not.
 func unitPorts(app *manifest.App, unit []byte) (list []state.PinnedPort) {
 	for _, value := range unitValues(unit, "PublishPort") {
-		text, protocol, udp := strings.Cut(value, "/")
-		if !udp {
+		text, protocol, named := strings.Cut(value, "/")
+		if !named {
 			protocol = "tcp"
 		}
 		rest, container, ok1 := cutLast(text, ":")
