@@ -11,6 +11,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/apps"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
@@ -113,6 +114,7 @@ func (e *env) loadManifests() {
 	for id, app := range e.Set.Apps {
 		app.Dir = e.nodeDir(app, id)
 	}
+	e.State.Older = reconcile.OlderNames(e.Set)
 }
 
 // nodeDir is the folder of an app as the node sees it: without the root, and for an app in the binary where

@@ -13,6 +13,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // bootSeen is a first boot of seven apps as its events tell it, an event a second. Where name is set the picture is in
@@ -142,7 +143,7 @@ func (v *liveView) rises(t *testing.T, now time.Time, highest map[string]int) {
 
 // TestBootShape: the tiers and needs of the view are those of the manifests.
 func TestBootShape(t *testing.T) {
-	e := &env{cli: &cli{}}
+	e := &env{cli: &cli{}, State: new(state.Store)}
 	e.Layout.ManifestDir, e.Layout.Root = "/opt/archipelago/apps", t.TempDir()
 	e.loadManifests()
 	shape := e.bootShape(firstboot.Selection{Profile: "apps", Apps: []string{"bitcoin-core", "lnd", "lnd-ui"}})

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -206,6 +207,11 @@ func (e *env) idOf(name string) string {
 	}
 	for id, app := range e.Set.Apps {
 		if app.Unit() == name {
+			return id
+		}
+	}
+	for id, older := range reconcile.OlderNames(e.Set) {
+		if slices.Contains(older, name) {
 			return id
 		}
 	}

@@ -47,3 +47,16 @@ func TestLndIsReadyWithItsMacaroon(t *testing.T) {
 		t.Errorf("with it: %+v", got)
 	}
 }
+
+// TestAContainerUnderAnOlderName: whoever reads podman's list names it as it stands there.
+func TestAContainerUnderAnOlderName(t *testing.T) {
+	e := &env{Set: &manifest.Set{Apps: map[string]*manifest.App{
+		"electrumx": {ID: "electrumx", Extensions: map[string]any{"archipelago": map[string]any{"legacy_names": []any{"mempool-electrs"}}}},
+		"mempool":   {ID: "mempool", ContainerName: "archy-mempool-web"},
+	}}}
+	for name, want := range map[string]string{"electrumx": "electrumx", "mempool-electrs": "electrumx", "archy-mempool-web": "mempool", "mempool-electr": ""} {
+		if got := e.idOf(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+}

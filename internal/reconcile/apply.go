@@ -584,7 +584,11 @@ func (r *run) settle(c *change, final map[string]podman.Container) {
 	if !c.record.Installed && c.ended == nil || c.New && c.result.Action == RolledBack {
 		now.Unit = nil
 	}
-	if got, ok := final[c.Container]; ok {
+	got, ok := final[c.Container]
+	if !ok && c.record.Owner == state.Legacy {
+		got, ok = final[c.liveName()]
+	}
+	if ok {
 		now.C = &got
 		c.result.ContainerID, c.result.Health, c.result.Since = got.ID, got.Health, got.StartedAt
 	}

@@ -79,7 +79,7 @@ func (r *run) forgetFailure(ctx context.Context, c *change) error {
 
 // onItsWay tells that a needed app may still get ready by itself.
 func (r *run) onItsWay(ctx context.Context, d *App) bool {
-	got, err := r.Engine.Inspect(ctx, d.Container)
+	got, err := r.inspectNow(ctx, d)
 	if err != nil || !got.State.Running {
 		return false
 	}

@@ -166,6 +166,7 @@ func (n *fakeNode) load(manifests map[string]string) {
 		n.t.FailNow()
 	}
 	n.set = set
+	n.store.Older = OlderNames(set)
 	for _, app := range set.Apps {
 		n.registry[app.Container.Image] = true
 	}

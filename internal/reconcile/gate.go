@@ -209,6 +209,16 @@ func (r *run) waitFor(c *change, app, st string) error {
 	return errStop
 }
 
+// inspectNow finds an app's container as it is now. An adopted one may bear a name that older releases gave it, until this pass moves it to a
+// unit.
+func (r *run) inspectNow(ctx context.Context, d *App) (podman.Inspect, error) {
+	got, err := r.Engine.Inspect(ctx, d.Container)
+	if name := d.liveName(); name != d.Container && errors.Is(err, podman.ErrNotFound) {
+		return r.Engine.Inspect(ctx, name)
+	}
+	return got, err
+}
+
 // nowSatisfied looks at a dependency as it is now, and at what this pass has found out about it.
 func (r *run) nowSatisfied(ctx context.Context, d *App, condition string) (bool, string) {
 	r.mu.Lock()
@@ -218,7 +228,7 @@ func (r *run) nowSatisfied(ctx context.Context, d *App, condition string) (bool,
 	if failed {
 		return false, "not up"
 	}
-	got, err := r.Engine.Inspect(ctx, d.Container)
+	got, err := r.inspectNow(ctx, d)
 	if err != nil {
 		return false, "absent"
 	}

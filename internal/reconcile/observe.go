@@ -680,3 +680,14 @@ func (ob *observation) contextTag(a *App) string {
 func legacyNames(app *manifest.App) []string {
 	return app.ExtList("legacy_names")
 }
+
+// OlderNames are the names that older releases gave the containers of apps, by app.
+func OlderNames(set *manifest.Set) map[string][]string {
+	out := map[string][]string{}
+	for id, app := range set.Apps {
+		if names := legacyNames(app); len(names) > 0 {
+			out[id] = names
+		}
+	}
+	return out
+}

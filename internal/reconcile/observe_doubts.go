@@ -98,7 +98,7 @@ func (ob *observation) peers(ctx context.Context, a *App) {
 		if d == nil || d.C == nil || known == "" || a.Record.PeerIDs[id] == d.C.ID || !d.Running() {
 			continue
 		}
-		got, err := ob.Engine.Inspect(ctx, d.Container)
+		got, err := ob.Engine.Inspect(ctx, d.liveName())
 		switch {
 		case err != nil || address(got) == "":
 		case address(got) != known:

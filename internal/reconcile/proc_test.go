@@ -297,6 +297,57 @@ func TestALivingMonitorUnderALegacyName(t *testing.T) {
 	n.converged()
 }
 
+// olderNamed is a node of a script's containers, all adopted; that of base has a name that older releases gave it.
+func olderNamed(t *testing.T) *fakeNode {
+	t.Helper()
+	apps := five()
+	apps["base"] += "  extensions:\n    archipelago: {legacy_names: [old-base]}\n"
+	n := newNode(t, apps).firstBootDone()
+	for _, name := range []string{"pgdb", "old-base", "api", "web", "solo"} {
+		n.script(name, "docker.io/example/"+strings.TrimPrefix(name, "old-")+":v1.0")
+	}
+	n.pass()
+	n.later(time.Minute)
+	n.calls = nil
+	return n
+}
+
+// An adopted app is kept alive also when what it needs runs under an older name, as mempool-api does with mempool-electrs.
+func TestADependencyUnderAnOlderName(t *testing.T) {
+	t.Parallel()
+	n := olderNamed(t)
+	n.mu.Lock()
+	n.downed(n.containers["api"], 1)
+	n.mu.Unlock()
+	if got := n.result(n.pass(), "api"); got.Action != Started || got.Class != ClassOK || !n.runs("api") {
+		t.Errorf("%+v", got)
+	}
+	n.mu.Lock()
+	n.downed(n.containers["old-base"], 1)
+	n.mu.Unlock()
+	if got := n.result(n.pass(), "base"); got.Action != Started || got.State != "ready" || got.ContainerID != n.containers["old-base"].ID {
+		t.Errorf("started under its older name it is %+v", got)
+	}
+	n.unharmed()
+}
+
+// The owner's list may have the name that the container had when he stopped it.
+func TestStoppedUnderAnOlderName(t *testing.T) {
+	t.Parallel()
+	n := olderNamed(t)
+	if err := os.WriteFile(n.layout.Host(n.layout.UserStopped()), []byte(`["old-base"]`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.result(n.pass(), "base"); got.Action != Stopped || n.containers["old-base"].State.Running {
+		t.Errorf("%+v", got)
+	}
+	n.mustVerb(0, Request{Verb: VerbStart, Apps: []string{"base"}})
+	if got := n.text(n.layout.UserStopped()); got != "[]\n" || !n.containers["old-base"].State.Running {
+		t.Errorf("after its start the list is %q", got)
+	}
+	n.unharmed()
+}
+
 // What podman has lost track of is up: it is not restarted while podman can start nothing, and nothing else is done either.
 func TestNothingIsMovedOverByAnUnsoundPodman(t *testing.T) {
 	t.Parallel()

@@ -201,7 +201,7 @@ func (r *run) rememberPeers(ctx context.Context, c *change) {
 		if d == nil {
 			continue
 		}
-		got, err := r.Engine.Inspect(ctx, d.Container)
+		got, err := r.inspectNow(ctx, d)
 		if err != nil {
 			continue
 		}

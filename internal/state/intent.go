@@ -15,23 +15,29 @@ import (
 type Intent struct {
 	doc   intentDoc
 	flags map[string]bool
+	older map[string][]string
 	// Warning is set when user-stopped.json cannot be read: the flag files are in force instead.
 	Warning error
 }
 
-// Stopped tells whether the owner stopped this app. Entries match the app id or the container name.
+// Stopped tells whether the owner stopped this app. Entries match the app id or a name of its container.
 func (i Intent) Stopped(app, container string) bool {
 	if i.Warning != nil {
 		return i.flags[container]
 	}
-	return i.doc.has(app, container)
+	return i.doc.has(entries(app, container, i.older)...)
+}
+
+// entries are what the owner's list may call an app.
+func entries(app, container string, older map[string][]string) []string {
+	return append([]string{app, container}, older[app]...)
 }
 
 // ReadIntent reads user-stopped.json, or the flag files when it cannot be understood. It writes nothing.
 func (s *Store) ReadIntent() Intent {
 	doc, err := s.readIntentDoc()
 	if err == nil {
-		return Intent{doc: doc}
+		return Intent{doc: doc, older: s.Older}
 	}
 	flags, _ := s.flags()
 	return Intent{flags: flags, Warning: Problem{Path: s.layout.UserStopped(), Err: err}}
@@ -72,8 +78,9 @@ func (s *Store) SetStopped(app, container string, stopped bool, apps map[string]
 	if err != nil {
 		return err
 	}
-	if doc.has(app, container) != stopped {
-		if err := s.writeIntent(doc.with(app, container, stopped, s.now())); err != nil {
+	names := entries(app, container, s.Older)
+	if doc.has(names...) != stopped {
+		if err := s.writeIntent(doc.with(names, stopped, s.now())); err != nil {
 			return err
 		}
 	}
@@ -219,9 +226,11 @@ func on(raw json.RawMessage) bool {
 	return len(raw) > 0 && string(raw) != "false" && string(raw) != "null"
 }
 
-// with returns the document with the app's entry set or all of its entries gone, in the same form.
-func (d intentDoc) with(app, container string, stopped bool, now time.Time) intentDoc {
-	out := intentDoc{key: d.key, list: without(d.list, app, container)}
+// with returns the document with the app's entry set or all of its entries gone, in the same form. names are the app's id, its container
+// and what that was called before.
+func (d intentDoc) with(names []string, stopped bool, now time.Time) intentDoc {
+	app, container := names[0], names[1]
+	out := intentDoc{key: d.key, list: without(d.list, names...)}
 	if d.object != nil {
 		out.object = map[string]json.RawMessage{}
 		for k, v := range d.object {
@@ -230,8 +239,9 @@ func (d intentDoc) with(app, container string, stopped bool, now time.Time) inte
 	}
 	switch {
 	case d.isObject():
-		delete(out.object, app)
-		delete(out.object, container)
+		for _, name := range names {
+			delete(out.object, name)
+		}
 		if stopped {
 			out.object[app] = mark(d.object, now)
 		}
@@ -240,17 +250,17 @@ func (d intentDoc) with(app, container string, stopped bool, now time.Time) inte
 	case stopped:
 		out.list = append(out.list, app)
 	}
-	out.dropOther(app, container)
+	out.dropOther(names)
 	return out
 }
 
 // dropOther removes the app from the second list of an object that has both.
-func (d intentDoc) dropOther(app, container string) {
+func (d intentDoc) dropOther(names []string) {
 	var other []string
 	if d.key != "apps" || json.Unmarshal(d.object["containers"], &other) != nil {
 		return
 	}
-	d.object["containers"], _ = json.Marshal(without(other, app, container))
+	d.object["containers"], _ = json.Marshal(without(other, names...))
 }
 
 // mark is the value of a new entry: a time where the others have times, else true.

@@ -8,6 +8,26 @@ import (
 
 var apps = map[string]string{"lnd": "lnd", "bitcoin-ui": "archy-bitcoin-ui", "grafana": "grafana"}
 
+// TestIntentOlderNames: an entry may be what an older release called the container, and goes with the app's start.
+func TestIntentOlderNames(t *testing.T) {
+	for text, want := range map[string]string{`["mempool-electrs","gone"]`: `["gone"]`, `{"mempool-electrs":true}`: `{}`,
+		`{"apps":[],"containers":["mempool-electrs"]}`: `{"apps":[],"containers":[]}`} {
+		s := newStore(t)
+		s.Older = map[string][]string{"electrumx": {"mempool-electrs"}}
+		apps := map[string]string{"electrumx": "electrumx"}
+		put(t, s.layout.Host(s.layout.UserStopped()), text)
+		if intent, err := s.SyncFlags(apps); err != nil || !intent.Stopped("electrumx", "electrumx") || !slices.Equal(names(t, s.host("state/stopped")), []string{"electrumx"}) {
+			t.Errorf("%s: %+v, %v", text, intent, err)
+		}
+		if err := s.SetStopped("electrumx", "electrumx", false, apps); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSpace(get(t, s.layout.Host(s.layout.UserStopped()))); got != want || len(names(t, s.host("state/stopped"))) > 0 {
+			t.Errorf("%s: started, the list is %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestIntentForms(t *testing.T) {
 	tests := map[string]struct {
 		text string

@@ -26,6 +26,9 @@ const Schema = 1
 
 // Store reads and writes archy's state of one node.
 type Store struct {
+	// Older are the names that earlier releases gave the containers of apps, by app: the owner's list of stopped apps may have them.
+	Older map[string][]string
+
 	layout node.Layout
 	now    func() time.Time
 	ledger sync.Mutex
