@@ -137,6 +137,7 @@ func rowsDown() []rowCase {
 	backoff := func(a *App) { a.History.NextAttempt = noon.Add(40 * time.Second) }
 	list := []rowCase{
 		{name: "6/running", app: exited(0), want: &verdict{"6", Started, ClassOK, "exited", "exited 0"}, plan: again("exited 0")},
+		{name: "6/running, systemd tries again", app: all(exited(0), service("activating", "auto-restart")), want: &verdict{"6", Waiting, ClassWaiting, "exited", "its start is under way"}},
 		{name: "6/stopped", app: all(exited(0), desire(WantStopped)), want: &verdict{"6", NoOp, ClassOK, "stopped", "stopped by the owner"}},
 		{name: "6/absent", app: all(exited(0), desire(WantAbsent)), want: &verdict{"6", Removed, ClassOK, "absent", ""}, plan: removal()},
 		{name: "7/running", app: exited(3), want: &verdict{"7", Started, ClassOK, "exited", "exited 3"}, plan: again("exited 3")},
@@ -159,6 +160,8 @@ func rowsDown() []rowCase {
 		list = append(list,
 			rowCase{name: "8/running, " + s, app: inState(s), want: &verdict{"8", Recreated, ClassOK, "created", ""}, plan: again("created but never started")},
 			rowCase{name: "8/stopped, " + s, app: all(inState(s), desire(WantStopped)), want: &verdict{"8", NoOp, ClassOK, "stopped", ""}},
+			rowCase{name: "8/running, being started, " + s, app: all(inState(s), service("activating", "start")), want: &verdict{"8", Waiting, ClassWaiting, s, "its start is under way"}},
+			rowCase{name: "8/stopped, being started, " + s, app: all(inState(s), service("activating", "start"), desire(WantStopped)), want: &verdict{"8", Stopped, ClassOK, "stopped", ""}, plan: stop},
 			rowCase{name: "8/absent, " + s, app: all(inState(s), desire(WantAbsent)), want: &verdict{"8", Removed, ClassOK, "absent", ""}, plan: removal()})
 	}
 	for _, w := range []Want{WantRunning, WantStopped, WantAbsent} {

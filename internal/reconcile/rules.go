@@ -251,7 +251,7 @@ func stopRunning(a *App, w *World, _ Options) *Verdict {
 		v = act("9", Stopped, "stopped", "stopped by the owner", stepUnpause, stepStop)
 	case a.C != nil && a.Dead:
 		v = act("5", Stopped, "stopped", "its process is gone; stopped by the owner", stepStop)
-	case a.Running(), a.C == nil && activating(a), stopping(a):
+	case a.Running(), !a.Legacy() && activating(a), stopping(a):
 		v = act(rowOf(a, w), Stopped, "stopped", "stopped by the owner", stepStop)
 	default:
 		return nil
@@ -509,10 +509,13 @@ func paused(a *App, w *World, o Options) *Verdict {
 	return v
 }
 
-// created, rows 8 and 11 for units: made and never run, as after a power cut.
+// created, rows 8 and 11 for units: made and never run, as after a power cut. What systemd is just starting, or will, is left to it.
 func created(a *App, w *World, o Options) *Verdict {
-	if a.C == nil || a.Running() || activating(a) {
+	switch {
+	case a.C == nil || a.Running():
 		return nil
+	case activating(a):
+		return waitedFor(waiting(rowOf(a, w), a.C.State, "its start is under way"), o)
 	}
 	switch a.C.State {
 	case podman.StateCreated, podman.StateInitialized, podman.StateUnknown, podman.StateRemoving:
