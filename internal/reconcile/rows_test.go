@@ -470,6 +470,8 @@ func rowsHeld() []rowCase {
 		{name: "31/running, down", app: all(downApp, guarded), want: &verdict{"31", NeedsHuman, ClassNeedsHuman, "stopped", "data of PostgreSQL 16"}},
 		{name: "31/running, up, changed", app: all(wants(moreMemory), guarded), want: &verdict{"31", NeedsHuman, ClassNeedsHuman, "ready", "data of PostgreSQL 16"}},
 		{name: "31/stopped", app: all(downApp, guarded, desire(WantStopped)), want: &verdict{"12", NoOp, ClassOK, "stopped", ""}},
+		{name: "31/stopped, changed", app: all(downApp, wants(moreMemory), guarded, desire(WantStopped)), want: &verdict{"31", NoOp, ClassOK, "stopped", "data of PostgreSQL 16"}},
+		{name: "31/stopped, changed, still running", app: all(wants(moreMemory), guarded, desire(WantStopped)), want: &verdict{"1", Stopped, ClassOK, "stopped", ""}, plan: stop},
 		{name: "32/running", app: all(downApp, port), want: &verdict{"32", Failed, ClassFailed, "stopped", "port 8080 is held by pid 99 nginx"}},
 		{name: "32/stopped", app: all(downApp, port, desire(WantStopped)), want: &verdict{"12", NoOp, ClassOK, "stopped", ""}},
 		{name: "33/running, the other runs", app: downApp, others: rival(), want: &verdict{"33", Left, ClassOK, "conflict", "conflict with rival"}},

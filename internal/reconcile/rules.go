@@ -256,7 +256,7 @@ func stopRunning(a *App, w *World, _ Options) *Verdict {
 	default:
 		return nil
 	}
-	if a.Managed() && keepsUnit(a) && a.unitDiffers() {
+	if a.Managed() && a.Guard == "" && keepsUnit(a) && a.unitDiffers() {
 		v.Steps = append([]step{stepFiles, stepUnit}, v.Steps...)
 	}
 	return claimed(a, v)
@@ -274,6 +274,8 @@ func keepStopped(a *App, w *World, _ Options) *Verdict {
 	switch {
 	case a.Legacy():
 		return claimed(a, &Verdict{Row: rowOf(a, w), Action: NoOp, State: "stopped", Cause: by, Class: ClassOK, Drift: a.Drift})
+	case a.Guard != "" && (a.unitDiffers() || a.filesDiffer()):
+		return &Verdict{Row: "31", Action: NoOp, State: "stopped", Cause: by + "; " + a.Guard, Class: ClassOK}
 	case a.Fault != nil:
 		return left(faultRow(a.Fault), "stopped", by+"; "+a.Fault.Text, ClassOK)
 	case a.LeftBehind != nil:
