@@ -246,7 +246,7 @@ func HoldFull(ctx context.Context, locks PassLocks, wait time.Duration) (release
 // syncIntent writes what the owner wants stopped before anything is stopped (incident 8): from here on the next pass and
 // systemd itself honour it, whatever becomes of this one.
 func (p *Pass) syncIntent(ctx context.Context, o Options) error {
-	apps := containers(p.Observer.Set)
+	apps := p.containers()
 	if len(o.Stop)+len(o.Start) > 0 {
 		lock, err := p.Locks.Intent(ctx, p.WaitLock)
 		if err != nil {
@@ -301,6 +301,17 @@ func (h heldLocks) App(ctx context.Context, id string, wait time.Duration) (*sta
 		return lock, nil
 	}
 	return h.Locker.App(ctx, id, wait)
+}
+
+// containers maps app ids to container names, also of the apps whose manifests are broken: what they are called their records know.
+func (p *Pass) containers() map[string]string {
+	out := containers(p.Observer.Set)
+	for id := range p.Observer.Set.Broken {
+		if r, found, err := p.Applier.Records.ReadRecord(id); found && err == nil && r.Container != "" {
+			out[id] = r.Container
+		}
+	}
+	return out
 }
 
 // containers maps app ids to container names.

@@ -55,6 +55,26 @@ func (n *fakeNode) stoppedByOwner(id string) bool {
 	return n.store.ReadIntent().Stopped(id, n.set.Apps[id].Unit())
 }
 
+// Incident 8, of an app whose manifest is broken: the flag that keeps systemd from starting it at boot bears the name of its container.
+func TestIncident8AnAppWithABrokenManifest(t *testing.T) {
+	n := newNode(t, map[string]string{"page": manifestOf("page", 4)}).firstBootDone()
+	n.pass()
+	n.later(time.Minute)
+	n.set.Broken["page"] = []manifest.Finding{{Severity: manifest.Error, Message: "no image"}}
+	delete(n.set.Apps, "page")
+	flagged := func() bool {
+		_, err := os.Stat(n.layout.Host(n.layout.State("stopped", "archy-page")))
+		return err == nil
+	}
+	n.mustVerb(0, Request{Verb: VerbStop, Apps: []string{"page"}})
+	if !flagged() || n.containers["archy-page"] != nil {
+		t.Errorf("flagged: %v, its container %+v", flagged(), n.containers["archy-page"])
+	}
+	if n.mustVerb(ExitSomeFailed, Request{Verb: VerbStart, Apps: []string{"page"}}); flagged() {
+		t.Error("started, and systemd would still leave it")
+	}
+}
+
 // Incident 8: the intent is on disk, for archy and for systemd, before anything is stopped.
 func TestIncident8IntentBeforeTheStop(t *testing.T) {
 	n := fiveRunning(t)
