@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -67,7 +68,7 @@ func (o *verbOptions) run(cmd *cobra.Command, names []string) error {
 	e.warnFindings()
 	c, err := e.connect(cmd.Context())
 	if err != nil {
-		return err
+		return o.writeStop(cmd.Context(), e, err)
 	}
 	defer c.close()
 	result, err := o.pass(cmd, c)
@@ -84,7 +85,7 @@ func (o *verbOptions) pass(cmd *cobra.Command, c *connected) (reconcile.Result, 
 	look := c.pass(reconcile.Options{CheckOnly: true})
 	w, err := look.Observer.Observe(cmd.Context())
 	if err != nil {
-		return reconcile.Result{}, err
+		return reconcile.Result{}, o.writeStop(cmd.Context(), c.env, err)
 	}
 	options, warnings, err := o.Request.Options(w)
 	if err != nil {
@@ -107,6 +108,21 @@ func (o *verbOptions) pass(cmd *cobra.Command, c *connected) (reconcile.Result, 
 	}
 	result.Warnings = append(result.Warnings, c.follow(cmd.Context(), result, true)...)
 	return result, nil
+}
+
+// writeStop writes a stop down also when podman or the user manager cannot be asked: whatever becomes of them, the apps stay stopped then
+// (incident 8). What needs the apps is not known. The error is why nothing more was done.
+func (o *verbOptions) writeStop(ctx context.Context, e *env, why error) error {
+	if o.Verb != reconcile.VerbStop || o.checkOnly || ctx.Err() != nil {
+		return why
+	}
+	pass := reconcile.Pass{Locks: e.Locks, Intent: e.State, WaitLock: o.waitLock, Observer: reconcile.Observer{Set: e.Set}, Applier: reconcile.Applier{Records: e.State}}
+	if err := pass.WriteIntent(ctx, reconcile.Options{Only: o.Apps, Stop: o.Apps}); err != nil {
+		return errors.Join(why, err)
+	}
+	told := *classify(why)
+	told.Hint = "the stop is written down, and the next pass stops the app; " + told.Hint
+	return &told
 }
 
 // warnFirst says what the owner should know before run changes anything: a stop alone can take ten minutes, and who needs

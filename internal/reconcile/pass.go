@@ -243,6 +243,16 @@ func HoldFull(ctx context.Context, locks PassLocks, wait time.Duration) (release
 	return func() { full.Release(); shared.Release() }, nil
 }
 
+// WriteIntent writes down what the owner wants stopped, and does nothing else.
+func (p *Pass) WriteIntent(ctx context.Context, o Options) error {
+	unlock, err := p.lock(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return p.syncIntent(ctx, o)
+}
+
 // syncIntent writes what the owner wants stopped before anything is stopped (incident 8): from here on the next pass and
 // systemd itself honour it, whatever becomes of this one.
 func (p *Pass) syncIntent(ctx context.Context, o Options) error {
