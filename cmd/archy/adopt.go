@@ -75,6 +75,7 @@ func (e *env) printAdopted(r reconcile.Result) error {
 	if e.json || r.CheckOnly {
 		return e.printResult(r)
 	}
+	r.Apps = byTier(r.Apps)
 	var rows [][]string
 	notes := map[int][]string{}
 	for i, a := range r.Apps {

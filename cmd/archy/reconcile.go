@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -197,6 +198,7 @@ func (e *env) printResult(r reconcile.Result) error {
 		enc.SetEscapeHTML(false)
 		return enc.Encode(r)
 	}
+	r.Apps = byTier(r.Apps)
 	for _, w := range r.Warnings {
 		fmt.Fprintln(e.err, "warning:", w)
 	}
@@ -221,6 +223,13 @@ func (e *env) printResult(r reconcile.Result) error {
 	e.explain(r)
 	e.explainPodman(r.Podman)
 	return nil
+}
+
+// byTier are the apps in the order of a table: by tier, then id. A result has them in the order of starts.
+func byTier(apps []reconcile.AppResult) []reconcile.AppResult {
+	return slices.SortedFunc(slices.Values(apps), func(a, b reconcile.AppResult) int {
+		return cmp.Or(cmp.Compare(a.Tier, b.Tier), cmp.Compare(a.App, b.App))
+	})
 }
 
 // explain says for each app that failed why, with its last words and what to do.

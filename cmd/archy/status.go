@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 func statusCmd() *cobra.Command {
@@ -47,13 +48,19 @@ func (e *env) status(cmd *cobra.Command, only []string, exitOnFailure bool) erro
 	if err != nil {
 		return err
 	}
+	result.ExitCode = statusCode(result, exitOnFailure)
 	if err := e.printStatus(result, time.Now()); err != nil {
 		return err
 	}
-	if exitOnFailure && result.Summary.Failed+result.Summary.NeedsHuman > 0 {
-		return exitCode(exitPartial)
+	return exitCode(result.ExitCode)
+}
+
+// statusCode is the exit code of a look, which is not that of a pass.
+func statusCode(r reconcile.Result, exitOnFailure bool) int {
+	if exitOnFailure && r.Summary.Failed+r.Summary.NeedsHuman > 0 {
+		return exitPartial
 	}
-	return nil
+	return exitOK
 }
 
 func (e *env) printStatus(r reconcile.Result, now time.Time) error {
@@ -62,6 +69,7 @@ func (e *env) printStatus(r reconcile.Result, now time.Time) error {
 		enc.SetEscapeHTML(false)
 		return enc.Encode(r)
 	}
+	r.Apps = byTier(r.Apps)
 	for _, w := range r.Warnings {
 		fmt.Fprintln(e.err, "warning:", w)
 	}
@@ -164,11 +172,8 @@ func age(since, now time.Time) string {
 }
 
 func statusOwner(a reconcile.AppResult) string {
-	switch a.Owner {
-	case "quadlet":
+	if a.Owner == state.Quadlet {
 		return "systemd"
-	case "legacy":
-		return "adopted"
 	}
 	return a.Owner
 }

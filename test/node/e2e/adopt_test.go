@@ -76,7 +76,7 @@ func adopted(t *testing.T, n *machine) {
 	if got := n.sh(t, "ls "+unitDir); got != units {
 		t.Errorf("units were written:\n%s", got)
 	}
-	if text := n.must(t, 0, "status").Stdout; strings.Count(text, "adopted") < 10 {
+	if text := n.must(t, 0, "status").Stdout; strings.Count(text, " legacy ") < 10 {
 		t.Errorf("status does not say whose they are:\n%s", text)
 	}
 	if text := n.must(t, 0, "adopt").Stdout; strings.Contains(text, n.read(t, dataDir+"/secrets/bitcoin-rpc-password")) {
