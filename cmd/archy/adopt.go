@@ -26,6 +26,7 @@ their full grace, renamed, started from the unit over the same data, verified. I
 new one does not come up, the old one runs again.`,
 		Example: `  archy adopt
   archy adopt --migrate lnd`,
+		ValidArgsFunction: completeApps,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			o.Migrate, o.AdoptOnly = migrate, !migrate
 			return runAdopt(cmd, o, names, waitLock)
@@ -37,12 +38,13 @@ new one does not come up, the old one runs again.`,
 	f.StringArrayVar(&o.DropMounts, "drop-mount", nil, "give up the mount at this `TARGET` (repeatable)")
 	f.BoolVar(&o.TakeContainerSecret, "take-container-secret", false, "where a secret differs take the container's value; the file is kept as .bak")
 	f.BoolVar(&o.CheckOnly, "check-only", false, "print the plan and change nothing")
+	f.BoolVar(&o.CheckOnly, "dry-run", false, "the same as --check-only")
 	f.DurationVar(&waitLock, "wait-lock", 30*time.Second, "how long to wait for another run")
 	return cmd
 }
 
 func runAdopt(cmd *cobra.Command, o reconcile.Options, names []string, waitLock time.Duration) error {
-	e, err := loadEnv(cmd)
+	e, err := loadFor(cmd, o.CheckOnly)
 	if err != nil {
 		return err
 	}

@@ -39,8 +39,15 @@ type env struct {
 
 // loadEnv is for commands that speak with podman or change the node: configuration, the right user, the data volume,
 // manifests and facts. A broken manifest is no error here: it fails its own app.
-func loadEnv(cmd *cobra.Command) (*env, error) {
-	e, err := openNode(cmd)
+func loadEnv(cmd *cobra.Command) (*env, error) { return loadFor(cmd, false) }
+
+// loadFor is loadEnv for a command that may be asked for its plan alone, which needs no disk that can be written to.
+func loadFor(cmd *cobra.Command, planOnly bool) (*env, error) {
+	open := openNode
+	if planOnly {
+		open = lookAtNode
+	}
+	e, err := open(cmd)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ Exit codes: 0 done, 3 something could not be removed, 5 another run is at work.`
 }
 
 func runPrune(cmd *cobra.Command, checkOnly bool, waitLock time.Duration) error {
-	e, err := loadEnv(cmd)
+	e, err := loadFor(cmd, checkOnly)
 	if err != nil {
 		return err
 	}

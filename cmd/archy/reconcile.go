@@ -64,6 +64,7 @@ failed, 4 drift (with --exit-code), 5 locked, 6 a person must decide, 130 interr
 	f.BoolVar(&o.watch, "watch", false, "go on: a pass when something has happened, and each interval in any case")
 	f.DurationVar(&o.interval, "interval", 0, "pause between passes with --watch (default from the configuration, at least 5s)")
 	f.DurationVar(&o.waitLock, "wait-lock", 30*time.Second, "how long to wait for another run")
+	_ = cmd.RegisterFlagCompletionFunc("container", completeApps)
 	return cmd
 }
 

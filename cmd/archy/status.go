@@ -18,6 +18,8 @@ func statusCmd() *cobra.Command {
 		Use:     "status [APP...]",
 		GroupID: groupNode,
 		Short:   "show every app: its state, since when, whose it is, and what differs",
+
+		ValidArgsFunction: completeApps,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			e, err := loadAhead(cmd)
 			if err != nil {
