@@ -248,7 +248,7 @@ func (ob *observation) createMissing(wants map[string]want) {
 	for _, id := range ob.Set.Order() {
 		named := slices.Contains(ob.Options.Only, id)
 		switch {
-		case wants[id].Want == WantNone && (named || len(ob.Options.Only) == 0 && !ob.removed(id)) && !ob.alternativeWanted(wants, id):
+		case wants[id].Want == WantNone && (named || len(ob.Options.Only) == 0 && !ob.removed(id) && !ob.second(id)) && !ob.alternativeWanted(wants, id):
 			wants[id] = want{WantRunning, state.ByCreateMissing}
 		case wants[id].Want == WantAbsent && named:
 			wants[id] = want{WantRunning, state.ByCreateMissing}
@@ -260,6 +260,11 @@ func (ob *observation) createMissing(wants map[string]want) {
 func (ob *observation) removed(id string) bool {
 	r, found := ob.records[id]
 	return found && !r.Installed && !r.RemovedAt.IsZero()
+}
+
+// second tells that an app is the alternative to one that other manifests name: the second bitcoin, which is made by its name only.
+func (ob *observation) second(id string) bool {
+	return !ob.named(id) && slices.ContainsFunc(ob.Set.Alternatives(id), ob.named)
 }
 
 func (ob *observation) alternativeWanted(wants map[string]want, id string) bool {

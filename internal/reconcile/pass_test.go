@@ -197,6 +197,33 @@ func TestCreateMissingPullsInDependencies(t *testing.T) {
 	}
 }
 
+// Of the two bitcoins the one is made that the others name, also when its owner has removed it: the other one only by its name.
+func TestCreateMissingLeavesTheSecondBitcoin(t *testing.T) {
+	apps := map[string]string{
+		"bitcoin-core":  manifestOf("bitcoin-core", 1, fmt.Sprintf(dataOf, "bitcoin"), "  conflicts: [bitcoin-knots]\n"),
+		"bitcoin-knots": manifestOf("bitcoin-knots", 1, fmt.Sprintf(dataOf, "bitcoin"), "  conflicts: [bitcoin-core]\n"),
+		"lnd":           manifestOf("lnd", 2, dependsOn("bitcoin-knots")),
+	}
+	for id, text := range apps {
+		apps[id] = strings.Replace(text, "optional: false", "optional: true", 1)
+	}
+	n := newNode(t, apps)
+	missing := func(o *Options) { o.CreateMissing = true }
+	if n.pass(missing); !n.runs("bitcoin-knots") || n.runs("bitcoin-core") || !n.runs("lnd") {
+		t.Errorf("on a new node: %v", ids(n))
+	}
+	n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"bitcoin-knots"}, Cascade: true})
+	if n.pass(missing); n.runs("bitcoin-core") {
+		t.Errorf("after the removal of the first: %v", ids(n))
+	}
+	if n.pass(missing, func(o *Options) { o.Only = []string{"bitcoin-core"} }); !n.runs("bitcoin-core") {
+		t.Errorf("by its name: %v", ids(n))
+	}
+	if n.pass(missing); n.runs("bitcoin-knots") {
+		t.Errorf("beside the second: %v", ids(n))
+	}
+}
+
 // A new node gets the apps of its profile, with what they need, and nothing else; an app that was removed comes back when
 // somebody asks for it.
 func TestInstallWantsWhatNoRecordNames(t *testing.T) {
