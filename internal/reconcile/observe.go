@@ -273,7 +273,7 @@ func (ob *observation) alternativeWanted(wants map[string]want, id string) bool 
 
 // pullIn wants what a newly wanted app needs. Apps that are installed already got theirs when they were installed.
 func (ob *observation) pullIn(wants map[string]want, id string) {
-	if wants[id].by != state.ByCreateMissing && wants[id].by != state.ByFirstBoot {
+	if !slices.Contains([]string{state.ByCreateMissing, state.ByFirstBoot, state.ByDependency}, wants[id].by) {
 		return
 	}
 	if len(ob.Options.Only) > 0 {

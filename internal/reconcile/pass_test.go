@@ -197,6 +197,26 @@ func TestCreateMissingPullsInDependencies(t *testing.T) {
 	}
 }
 
+// An app of the owner's own that is not optional comes with all that it needs, and that with what it needs itself.
+func TestAnAppThatIsNotOptionalPullsInDependencies(t *testing.T) {
+	apps := five()
+	for id, text := range apps {
+		if id != "web" {
+			apps[id] = strings.Replace(text, "optional: false", "optional: true", 1)
+		}
+	}
+	n := newNode(t, apps).firstBootDone()
+	r := n.pass()
+	for id, by := range map[string]string{"pgdb": state.ByDependency, "base": state.ByDependency, "api": state.ByDependency, "web": state.ByFirstBoot} {
+		if got := n.result(r, id); got.Action != Installed || n.record(id).By != by || !n.runs(id) {
+			t.Errorf("%s by %q: %+v", id, n.record(id).By, got)
+		}
+	}
+	if n.runs("solo") {
+		t.Error("nobody needs solo")
+	}
+}
+
 // Of the two bitcoins the one is made that the others name, also when its owner has removed it: the other one only by its name.
 func TestCreateMissingLeavesTheSecondBitcoin(t *testing.T) {
 	apps := map[string]string{
