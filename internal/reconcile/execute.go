@@ -603,7 +603,7 @@ func (r *run) unpause(ctx context.Context, c *change) error {
 // startLegacy starts an adopted container outside archy's control group (incident 1).
 func (r *run) startLegacy(ctx context.Context, c *change, op Operation) error {
 	c.changed = true
-	if c.Running() {
+	if c.Running() || c.C != nil && c.C.State == podman.StatePaused { // unpaused a moment ago
 		if err := r.Engine.Stop(ctx, c.liveName(), time.Duration(c.Spec.StopGrace)*time.Second); err != nil {
 			return err
 		}
@@ -614,8 +614,11 @@ func (r *run) startLegacy(ctx context.Context, c *change, op Operation) error {
 		return r.failedAs(ctx, c, state.EventScopeFailed, err)
 	}
 	out := r.gate(ctx, c, r.waited(*op.Gate), r.window(c, op))
-	if out.dead != nil {
+	switch {
+	case out.dead != nil:
 		return r.startFailed(ctx, c, out.dead)
+	case out.err == nil && !out.reached:
+		c.result.Class, c.result.Cause = ClassWaiting, cause(c.result.Cause, "still starting after "+op.Gate.Limit.String())
 	}
 	if c.record.PendingRestart != "" || !slices.Equal(c.record.Disks, c.Disks) {
 		c.record.PendingRestart, c.record.Disks = "", c.Disks

@@ -21,6 +21,8 @@ func legacyContainer(a *App, w *World, o Options) *Verdict {
 		return migration(a, w, o)
 	case a.Dead:
 		return bringUp(a, w, o, act("5", Started, "dead", "podman says running, its process is gone", stepLegacy).counted()).drifted(drift)
+	case a.C.State == podman.StatePaused && a.Anew:
+		return bringUp(a, w, o, act("9", Restarted, "paused", "paused, restart asked for", stepUnpause, stepFiles, stepLegacy)).drifted(drift)
 	case a.C.State == podman.StatePaused:
 		return act("9", Unpaused, "paused", "paused", stepUnpause).drifted(drift)
 	case neverStarted(a):

@@ -92,6 +92,37 @@ func TestACreatedContainerThatCannotBeStartedIsMigrated(t *testing.T) {
 	n.converged()
 }
 
+// A restart of an adopted app stops it and starts it, also one that somebody has paused.
+func TestRestartOfAPausedAdoptedApp(t *testing.T) {
+	n := scripted(t)
+	c := n.oldOne()
+	began := c.State.StartedAt
+	c.State.Status, c.State.Paused, c.State.Running = podman.StatePaused, true, false
+	r := n.mustVerb(0, Request{Verb: VerbRestart, Apps: []string{"solo"}})
+	if got := n.result(r, "solo"); got.Action != Restarted || !c.State.Running || !c.State.StartedAt.After(began) {
+		t.Errorf("%+v, started %s, before %s", got, c.State.StartedAt, began)
+	}
+	if want := []string{"unpause solo", "stop container solo", "start in scope solo"}; !slices.Equal(slices.DeleteFunc(slices.Clone(n.calls), func(c string) bool { return !slices.Contains(want, c) }), want) {
+		t.Errorf("%q", n.calls)
+	}
+}
+
+// An adopted app that lives and is not healthy at the time-out is waiting, as every other.
+func TestAnAdoptedAppThatIsStillStarting(t *testing.T) {
+	n := newNode(t, map[string]string{"solo": five()["solo"]}).firstBootDone()
+	n.script("solo", oldImage, func(i *podman.Inspect) { i.Healthcheck = &podman.Healthcheck{Test: []string{"CMD", "check"}} })
+	n.pass()
+	n.later(time.Minute)
+	n.mu.Lock()
+	n.downed(n.oldOne(), 1)
+	n.behave[oldImage] = behaviour{sick: true}
+	n.mu.Unlock()
+	r := n.pass(func(o *Options) { o.Wait, o.Timeout = true, time.Minute })
+	if got := n.result(r, "solo"); got.Action != Started || got.Class != ClassWaiting || !strings.Contains(got.Cause, "still starting after 1m0s") || r.ExitCode != 0 {
+		t.Errorf("%+v, exit %d", got, r.ExitCode)
+	}
+}
+
 // port-drift: a mapping that was right months ago is a difference, which is told in each pass and mended when its owner says so.
 func TestIncident21PortDrift(t *testing.T) {
 	apps := map[string]string{"solo": five()["solo"] + "  ports:\n    - host: 8083\n      container: 80\n"}
