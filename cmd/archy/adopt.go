@@ -77,6 +77,9 @@ func (e *env) printAdopted(r reconcile.Result) error {
 	if e.json || r.CheckOnly {
 		return e.printResult(r)
 	}
+	for _, w := range r.Warnings {
+		fmt.Fprintln(e.err, "warning:", w)
+	}
 	r.Apps = byTier(r.Apps)
 	var rows [][]string
 	notes := map[int][]string{}
