@@ -74,6 +74,7 @@ var shapes = map[string]build{
 	"looping": all(noContainer, service("activating", "auto-restart")), "lost": all(noContainer, func(a *App) { a.Conmon = 99 }),
 	"gave up": all(noContainer, service("failed", "failed"), func(a *App) { a.Service.StartLimitHit = true }),
 	"legacy":  legacy(Drift{Dimension: "memory", Have: "none", Want: "1"}), "legacy exited": all(legacy(), exited(1)),
+	"making": all(inState(podman.StateCreated), service("activating", "start")), "trying again": all(exited(1), service("activating", "auto-restart")),
 	"legacy vanished": all(legacy(), noContainer), "forgotten": all(noContainer, func(a *App) { a.Service.LoadState = "not-found" }),
 }
 
@@ -179,6 +180,12 @@ func TestPlanProperties(t *testing.T) {
 				}
 			}
 			permitted(t, w, o, op, text)
+		}
+		for _, a := range w.Apps {
+			named := slices.ContainsFunc(plan.Apps, func(p AppPlan) bool { return p.App == a })
+			if a.Selected && a.installed() && !o.AdoptOnly && !o.Migrate && !named {
+				t.Fatalf("nothing is said of %s, wanted %s: %+v, service %+v", a.ID, a.Want, a.C, a.Service)
+			}
 		}
 		if strings.Contains(text, marker) || strings.Contains(fmt.Sprintf("%v", plan.Apps), marker) {
 			t.Fatalf("a secret is in the plan:\n%s", text)
