@@ -616,7 +616,7 @@ func (r *run) keepHistory(c *change) error {
 	switch {
 	case c.result.Action == Stopped, c.result.Action == Removed, c.New && c.result.Action == RolledBack:
 		h.Close()
-	case c.result.Action == NoOp && c.Running():
+	case c.result.Action == NoOp && c.Running(), c.well():
 		h.Healthy(now)
 	case c.plan.Row == "4" && c.changed, c.plan.Row == "24" && c.Running():
 		h.Down() // restarted for its health, or sick for want of another app: it gets the whole patience once more
@@ -659,6 +659,13 @@ func (r *run) keepHistory(c *change) error {
 	r.reportBreaker(c, now)
 	c.result.Breaker = breakerOf(h, now) // what this pass has counted is in it
 	return errors.Join(r.writeHistory(c), r.refreshPeers(c), r.refreshAdopted(c))
+}
+
+// well tells that the app ran healthy and was left alone, whatever else there is to say of it: a change of it is held, or was not possible. Not one
+// that was made anew again and again: the count is what keeps it from more of it.
+func (c *change) well() bool {
+	counted := c.plan.Row == "25" && !c.history.IsOpen()
+	return c.Running() && !c.changed && !counted && (c.C.Health == "" || c.C.Health == podman.HealthHealthy)
 }
 
 // writeHistory keeps what was counted, unless another command has closed the breaker since this pass looked: a long pass would open it again behind the

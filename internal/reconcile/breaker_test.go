@@ -65,6 +65,47 @@ func TestAChangeThatFailsIsNotTriedForEver(t *testing.T) {
 	}
 }
 
+// An app whose change is held, or that a person has to see to, runs and is healthy: its count goes to zero, and its failing checks are in a
+// row no more.
+func TestAHeldAppIsHealthy(t *testing.T) {
+	n := fiveRunning(t)
+	apps := five()
+	apps["solo"] = changedTo(apps["solo"])
+	n.load(apps)
+	r := n.record("solo")
+	for _, a := range n.plan().Apps {
+		if a.ID == "solo" {
+			r.FailedHash = a.Hash
+		}
+	}
+	if err := n.store.WriteRecord(r); err != nil {
+		t.Fatal(err)
+	}
+	h := n.history("solo")
+	h.UnhealthyPasses, h.UnhealthySince = 2, n.peek().Add(-time.Hour)
+	h.Count(n.peek(), state.EventDied)
+	h.Open(n.peek(), n.bootID, "too many failures in 30 minutes")
+	h.UnhealthyPasses = 2
+	if err := n.store.WriteHistory(*h); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.result(n.pass(), "solo"); got.Row != "35" {
+		t.Fatalf("%+v", got)
+	}
+	if h := n.history("solo"); h.UnhealthyPasses != 0 || !h.UnhealthySince.IsZero() {
+		t.Errorf("checks that failed before it was healthy count on: %+v", h)
+	}
+	again := &change{App: healthyApp("app"), plan: AppPlan{Verdict: Verdict{Row: "25"}}}
+	if again.well() {
+		t.Error("an app that was made anew five times would be made anew again after ten minutes")
+	}
+	n.later(state.HealthyReset)
+	n.pass()
+	if h := n.history("solo"); h.IsOpen() || len(h.Events) > 0 {
+		t.Errorf("after ten healthy minutes: %+v", h)
+	}
+}
+
 // An app that was replaced because it changed has another past than the one before it.
 func TestAReplacementClosesTheBreaker(t *testing.T) {
 	n := fiveRunning(t)
