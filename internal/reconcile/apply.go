@@ -589,7 +589,7 @@ func (r *run) settle(c *change, final map[string]podman.Container) {
 		got, ok = final[c.liveName()]
 	}
 	if ok {
-		now.C = &got
+		now.C, c.result.Container = &got, got.Name
 		c.result.ContainerID, c.result.Health, c.result.Since = got.ID, got.Health, got.StartedAt
 	}
 	c.result.Running = now.Running()

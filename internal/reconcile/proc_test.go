@@ -325,8 +325,15 @@ func TestADependencyUnderAnOlderName(t *testing.T) {
 	n.mu.Lock()
 	n.downed(n.containers["old-base"], 1)
 	n.mu.Unlock()
-	if got := n.result(n.pass(), "base"); got.Action != Started || got.State != "ready" || got.ContainerID != n.containers["old-base"].ID {
+	if got := n.result(n.pass(), "base"); got.Action != Started || got.State != "ready" || got.Container != "old-base" || got.ContainerID != n.containers["old-base"].ID {
 		t.Errorf("started under its older name it is %+v", got)
+	}
+	n.later(time.Minute)
+	if got := n.result(n.pass(), "base"); got.Container != "old-base" {
+		t.Errorf("it is said to be called %s", got.Container)
+	}
+	if got := n.result(n.pass(migrateAll), "base"); got.Action != Migrated || got.Container != "base" {
+		t.Errorf("moved to a unit it is %+v", got)
 	}
 	n.unharmed()
 }

@@ -133,7 +133,7 @@ type Summary struct {
 // initial is an app's result before anything is done: the verdict as it stands.
 func initial(p AppPlan, now time.Time) AppResult {
 	r := AppResult{
-		App: p.ID, Container: p.Container, Tier: p.Tier, Owner: owner(p.App), Desired: p.Want,
+		App: p.ID, Container: p.liveName(), Tier: p.Tier, Owner: owner(p.App), Desired: p.Want,
 		State: p.State, Stage: p.Stage.Text, Action: p.Action, Cause: p.Cause, Drift: p.allDrift(),
 		Image: p.Spec.Image, UpgradeAvailable: p.Upgrade, UpgradeShipped: shippedNewer(p.Manifest), Row: p.Row, Class: p.Class,
 		Breaker: breakerOf(&p.History, now), Ports: portWords(p.App), Restarts: p.Service.NRestarts, Local: p.Manifest != nil && p.Manifest.Local, DataLeft: p.DataLeft,
