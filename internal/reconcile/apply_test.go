@@ -391,6 +391,37 @@ func TestFailedSpecIsHeldUntilItChanges(t *testing.T) {
 	n.converged()
 }
 
+// A held spec is tried again by a start, with a way back; neither a restart nor a stop puts it in the place of the unit that works.
+func TestAHeldSpecAndTheVerbs(t *testing.T) {
+	n := fiveRunning(t)
+	apps := five()
+	apps["web"] = strings.Replace(apps["web"], "archy-net", "pasta", 1)
+	n.load(apps)
+	image := "docker.io/example/web:v1.0"
+	n.onCall = func(call string) {
+		if strings.HasPrefix(call, "write unit web") && n.record("web").Op != nil {
+			n.behave[image] = behaviour{} // the old unit
+			if !n.record("web").Op.Rollback {
+				n.behave[image] = behaviour{dies: 1}
+			}
+		}
+	}
+	works := n.text(n.layout.Unit("web"))
+	if got := n.result(n.pass(), "web"); got.Action != RolledBack {
+		t.Fatalf("web: %+v", got)
+	}
+	for _, verb := range []string{VerbRestart, VerbStop} {
+		n.mustVerb(0, Request{Verb: verb, Apps: []string{"web"}})
+		if n.text(n.layout.Unit("web")) != works || n.runs("web") != (verb == VerbRestart) {
+			t.Errorf("after the %s it runs: %v, with the unit\n%s", verb, n.runs("web"), n.text(n.layout.Unit("web")))
+		}
+	}
+	r := n.mustVerb(ExitSomeFailed, Request{Verb: VerbStart, Apps: []string{"web"}})
+	if got := n.result(r, "web"); got.Action != RolledBack || n.text(n.layout.Unit("web")) != works || !n.runs("web") {
+		t.Errorf("after the start it runs: %v, %+v", n.runs("web"), got)
+	}
+}
+
 func TestRollBackThatFailsNeedsAPerson(t *testing.T) {
 	n := fiveRunning(t)
 	n.badImage(behaviour{dies: 3})

@@ -160,7 +160,7 @@ func (p *planner) oneByOne() bool { return p.o.Force || p.o.Migrate || len(p.o.U
 
 // hold keeps the previous unit of an app whose wanted spec has failed (row 35).
 func hold(a *App) {
-	if a.Manifest == nil || a.Record == nil || a.urged() || a.Record.FailedHash == "" || a.Record.FailedHash != a.Hash {
+	if a.Manifest == nil || a.Record == nil || a.triesAgain() || a.Record.FailedHash == "" || a.Record.FailedHash != a.Hash {
 		return
 	}
 	previous := a.Prev

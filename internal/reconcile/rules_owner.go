@@ -11,6 +11,12 @@ import (
 // urged tells that neither breaker nor back-off holds the app: somebody has asked for it by name.
 func (a *App) urged() bool { return a.Force || a.Asked }
 
+// triesAgain tells that a held spec is tried once more: by --force, a start, an installation or an upgrade. A stop must not put it in the place
+// of the unit that works, and a restart is of what runs.
+func (a *App) triesAgain() bool {
+	return a.Force || a.Upgrading || a.Asked && a.Want == WantRunning && !a.Anew
+}
+
 // stopping tells that the owner waits for the end of an app that is being stopped already.
 func stopping(a *App) bool {
 	return a.Asked && (a.C != nil && a.C.State == "stopping" || a.C == nil && a.Service.ActiveState == "deactivating")
