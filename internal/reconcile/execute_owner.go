@@ -16,6 +16,9 @@ import (
 func (r *run) forget(c *change) error {
 	c.changed = true
 	c.pinAdopted()
+	if op := c.record.Op; op != nil && op.Kind == state.OpMigrate && op.Step >= 5 { // set aside, and nobody else would know whose it is
+		c.record.OldContainers = append(c.record.OldContainers, state.OldContainer{ID: op.OldContainerID, Name: op.OldName, RenamedAt: r.Now().UTC()})
+	}
 	c.record.Installed, c.record.RemovedAt, c.record.RemovedWith = false, r.Now().UTC(), r.Options.RemoveWith[c.ID]
 	c.record.Op, c.record.FailedHash, c.record.PendingRestart, c.record.SpecHash = nil, "", "", ""
 	return r.Records.WriteRecord(c.record)

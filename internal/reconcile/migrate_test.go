@@ -92,6 +92,24 @@ func TestACreatedContainerThatCannotBeStartedIsMigrated(t *testing.T) {
 	n.converged()
 }
 
+// An app that is removed in the middle of its migration: the container that was set aside is archy's, and prune knows it.
+func TestRemovedInTheMiddleOfAMigration(t *testing.T) {
+	n := scripted(t)
+	n.fault = fault{kind: "kill", match: "rename solo", at: 1}
+	if _, err := n.tryPass(migrateAll); n.fault.hit == "" {
+		t.Fatalf("no rename: %v, %q", err, n.calls)
+	}
+	n.revive()
+	r := n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"solo"}})
+	old := n.oldOne()
+	if rec := n.record("solo"); rec.Installed || rec.Op != nil || len(rec.OldContainers) != 1 || rec.OldContainers[0].Name != old.Name || rec.OldContainers[0].ID != old.ID {
+		t.Errorf("%+v, the old one is called %s", rec, old.Name)
+	}
+	if r = n.pass(); len(r.Unknown) > 0 || n.oldOne() == nil {
+		t.Errorf("not ours: %q", r.Unknown)
+	}
+}
+
 // A restart of an adopted app stops it and starts it, also one that somebody has paused.
 func TestRestartOfAPausedAdoptedApp(t *testing.T) {
 	n := scripted(t)
