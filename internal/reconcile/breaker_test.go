@@ -106,6 +106,55 @@ func TestAHeldAppIsHealthy(t *testing.T) {
 	}
 }
 
+// An app whose change failed, and which then did not come back as it was either, is tried again by itself as soon as its secret or its
+// manifest is another one: no person is needed to say so, and no back-off or breaker is in the way.
+func TestACorrectionEndsARollBackThatFailed(t *testing.T) {
+	const image = "docker.io/example/solo:v1.0"
+	manifest := shared(manifestOf("solo", 3), true)
+	secret := func(n *fakeNode, value string) {
+		if err := os.WriteFile(n.vault.Path("db-password"), []byte(value), 0o600); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+	for what, correct := range map[string]func(n *fakeNode, right string){
+		"the secret is put back": func(n *fakeNode, right string) { secret(n, right) },
+		"another secret":         func(n *fakeNode, _ string) { secret(n, strings.Repeat("cd", 32)) },
+		"another manifest":       func(n *fakeNode, _ string) { n.load(map[string]string{"solo": changedTo(manifest)}) },
+	} {
+		for _, passes := range []int{1, 40} {
+			t.Run(what, func(t *testing.T) {
+				n := newNode(t, map[string]string{"solo": manifest}).firstBootDone()
+				n.pass()
+				n.converged()
+				right := n.secrets["archy.solo.DB"].value
+				secret(n, strings.Repeat("ab", 32))
+				n.behave[image] = behaviour{dies: 1}
+				for range passes {
+					if r := n.pass(); n.result(r, "solo").Action != NeedsHuman && r.ExitCode != ExitSomeFailed {
+						t.Fatalf("a change that fails, and so does the way back: %+v", n.result(r, "solo"))
+					}
+					n.later(30 * time.Second)
+				}
+				if tries := len(n.touched()); tries > 2*state.BreakerEvents {
+					t.Errorf("%d starts while nothing was corrected: %q", tries, n.touched())
+				}
+				n.onCall = func(call string) { // the app comes up with what is right only
+					if value := n.secrets["archy.solo.DB"].value; value != strings.Repeat("ab", 32) || what == "another manifest" {
+						n.behave = map[string]behaviour{}
+					}
+				}
+				correct(n, right)
+				n.pass()
+				n.onCall = nil
+				if n.containers["solo"] == nil || n.record("solo").Op != nil {
+					t.Fatalf("after the correction: %+v, %+v", n.record("solo"), n.history("solo"))
+				}
+				n.converged()
+			})
+		}
+	}
+}
+
 // An app that was replaced because it changed has another past than the one before it.
 func TestAReplacementClosesTheBreaker(t *testing.T) {
 	n := fiveRunning(t)

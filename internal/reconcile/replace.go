@@ -19,8 +19,11 @@ func (r *run) replace(ctx context.Context, c *change, op Operation) error {
 	if c.record.Op == nil { // the unit on disk is the wanted one already: there is nothing to go back to
 		return r.start(ctx, c, op)
 	}
-	if c.record.Op.Rollback { // it failed before, and the owner wants it tried again
+	if c.record.Op.Rollback { // it failed before, and the owner wants it tried again, or something else
 		c.record.Op.Rollback, c.record.Op.Reason, c.record.Op.NewHash, c.record.FailedHash = false, "", c.Hash, ""
+		if c.record.Op.NewImage = ""; c.Upgrading {
+			c.record.Op.NewImage = c.Spec.Image
+		}
 	}
 	if err := r.step(c, 7); err != nil {
 		return err

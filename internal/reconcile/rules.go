@@ -321,6 +321,8 @@ func resume(a *App, w *World, _ Options) *Verdict {
 	switch {
 	case op.Rollback && op.Kind == state.OpReplace && (a.Force || a.Upgrading):
 		return nil // the owner wants it tried again
+	case op.Rollback && op.Kind == state.OpReplace && a.correctedSince(op):
+		return nil // something else is wanted by now, and what was undone is no way to it
 	case op.Rollback:
 		return rollBackAgain(a, w)
 	case a.canTurnBack() && hindered(a, w) != "":
@@ -333,6 +335,11 @@ func resume(a *App, w *World, _ Options) *Verdict {
 		return act("op", Recreated, observedState(a), "an interrupted replacement goes on", stepPrepare, stepUnit, stepReplace)
 	}
 	return nil // nothing irreversible happened: the rules start over
+}
+
+// correctedSince tells that the app is described neither as the change that failed nor as what it is to go back to.
+func (a *App) correctedSince(op *state.Op) bool {
+	return a.Fault == nil && a.Hash != "" && a.Hash != op.NewHash && a.Hash != op.PreviousHash
 }
 
 // canTurnBack tells that a migration was cut off before the old container was set aside: it may be stopped, and all that is needed to have
@@ -371,6 +378,10 @@ func turnBack(a *App, why string) *Verdict {
 // in between.
 func rollBackAgain(a *App, w *World) *Verdict {
 	op := a.Record.Op
+	if a.Fault == nil && a.Hash == op.PreviousHash && len(a.staleSecrets(w)) > 0 {
+		// The secret that made the change fail is what it was before: podman has the other one still, of which the previous version died too.
+		return act("op", RolledBack, observedState(a), "the secret is right again; the roll-back goes on: "+op.Reason, stepPrepare, stepRollBack)
+	}
 	open := a.History.IsOpen() && !a.History.BootAttempt(w.BootID)
 	if a.urged() || !open && (a.History.IsOpen() || a.History.Due(w.Now)) {
 		return act("op", RolledBack, observedState(a), "an interrupted roll-back goes on: "+op.Reason, stepRollBack)
