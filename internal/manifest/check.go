@@ -67,6 +67,10 @@ func (c checker) identity() {
 	if c.id != "" && a.ID != c.id {
 		c.errorf("id", "rename one of the two", "%s is not the folder's name %s", quote(a.ID), quote(c.id))
 	}
+	if taken(a.Unit()) {
+		c.errorf("id", "choose another id or container_name", "%s.service is a service of systemd, D-Bus or podman, which the app would take the place of", a.Unit())
+		return
+	}
 	if !hexOnly(a.Unit()) {
 		return
 	}
@@ -76,6 +80,12 @@ func (c checker) identity() {
 		return
 	}
 	c.errorf("id", "set container_name", "%s is made of hex digits only: podman takes it for a container id", quote(a.ID))
+}
+
+// taken tells that the user's manager has a service of that name which apps and archy cannot do without. What a generator makes comes
+// before what a package has brought.
+func taken(unit string) bool {
+	return unit == "podman" || unit == "dbus" || unit == "dbus-broker" || strings.HasPrefix(unit, "systemd-") || strings.HasPrefix(unit, "podman-")
 }
 
 func hexOnly(name string) bool {

@@ -71,7 +71,7 @@ var rules = map[string]rule{
 	"upstream.kind": {doc: "Kind of the source, as in `github`."},
 	"upstream.repo": {doc: "Name of the repository there."},
 
-	"container_name": {doc: "Name of the container and its unit; without it `archy-<id>` for pages (tier 4) and `<id>` for the rest. Not of hex digits only.",
+	"container_name": {doc: "Name of the container and its unit; without it `archy-<id>` for pages (tier 4) and `<id>` for the rest. Not of hex digits only, and not that of a service of the user's manager (`podman`, `podman-...`, `dbus`, `dbus-broker`, `systemd-...`), which the app's unit would take the place of.",
 		pattern: namePattern, maxLen: 128, want: "a container name", hint: "letters, digits, hyphens, underscores and dots"},
 	"container":       {doc: "The container.", required: true},
 	"container.image": {doc: "Image reference with a tag or a digest. Exactly one of `image` and `build`."},
