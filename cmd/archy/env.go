@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -57,7 +58,19 @@ func loadFor(cmd *cobra.Command, planOnly bool) (*env, error) {
 // load reads the manifests and the facts.
 func (e *env) load() error {
 	e.loadManifests()
+	if err := e.unlisted(); err != nil {
+		return err
+	}
 	return e.readFacts()
+}
+
+// unlisted is why the shipped manifests cannot be listed: a node without them would look like one that shall run nothing.
+func (e *env) unlisted() error {
+	_, err := os.ReadDir(e.Layout.Host(e.Layout.ManifestDir))
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return &exitError{exitUsage, "manifest", fmt.Errorf("the shipped manifests cannot be listed: %w", err), "let everybody read and enter the directory"}
 }
 
 func (e *env) readFacts() (err error) {

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -44,6 +45,9 @@ func LoadFrom(sources ...Source) (*Set, []Finding) {
 	var findings []Finding
 	for _, s := range sources {
 		found, more := s.documents()
+		if s.Local && found == nil {
+			refuse(docs, more)
+		}
 		for id, doc := range found {
 			if was := docs[id]; was != nil && was.app != nil && doc.app != nil {
 				doc.app.Shipped = was.app.Container.Image
@@ -56,6 +60,17 @@ func LoadFrom(sources ...Source) (*Set, []Finding) {
 	findings = append(findings, more...)
 	demote(findings)
 	return set, sortFindings(findings)
+}
+
+// refuse breaks the apps so far when the owner's directory cannot be listed: which of them it replaces is not known, and the shipped
+// manifest would change the app of one that it does.
+func refuse(docs map[string]*document, why []Finding) {
+	for _, f := range why {
+		f.Message = fmt.Sprintf("%s: %s, and it may replace this one", f.File, f.Message)
+		for _, doc := range docs {
+			doc.add(f)
+		}
+	}
 }
 
 // LoadFile reads one manifest, which lies in the folder of its app's name, without looking at other apps.

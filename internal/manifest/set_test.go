@@ -99,6 +99,21 @@ func TestMissingDirectories(t *testing.T) {
 	}
 }
 
+// Which apps an owner's directory replaces is not known while it cannot be listed: the shipped manifest would change those that it does.
+func TestAnOwnersDirectoryThatCannotBeListed(t *testing.T) {
+	shipped, local := t.TempDir(), filepath.Join(t.TempDir(), "apps")
+	write(t, shipped, "lnd/manifest.yml", minimal("lnd"))
+	if err := os.WriteFile(local, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	set, findings := Load(shipped, local)
+	if set.Apps["lnd"] != nil || len(set.Broken["lnd"]) != 1 {
+		t.Errorf("lnd: %+v, broken: %v", set.Apps["lnd"], set.Broken["lnd"])
+	}
+	has(t, findings, local+": cannot list the apps: not a directory")
+	has(t, set.Broken["lnd"], local+": cannot list the apps: not a directory, and it may replace this one")
+}
+
 func TestWhereAnAppCameFrom(t *testing.T) {
 	shipped, local := t.TempDir(), t.TempDir()
 	write(t, shipped, "lnd/manifest.yml", minimal("lnd")+"  category: shipped\n")

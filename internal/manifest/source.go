@@ -197,7 +197,11 @@ func decodeAndCheck(data []byte, id, name string) *document {
 
 // sourceFinding tells that a directory of apps could not be listed.
 func (s Source) finding(err error) Finding {
-	f := Finding{File: cmp.Or(s.Prefix, "."), Severity: Error, Message: fmt.Sprintf("cannot list the apps: %s", reason(err))}
+	f := Finding{File: cmp.Or(s.Prefix, "."), Severity: Error, Message: fmt.Sprintf("cannot list the apps: %s", reason(err)),
+		Hint: "let everybody read and enter it"}
+	if !errors.Is(err, fs.ErrPermission) {
+		f.Hint = ""
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		f.Message, f.Hint = "there is no such directory", "install a release, or name the directory of the apps"
 	}
