@@ -113,6 +113,9 @@ func openEnv(cmd *cobra.Command) (*env, error) {
 		return nil, err
 	}
 	l := node.NewLayout(c.root, cfg, u)
+	if c.root == "" {
+		c.environment(u, l)
+	}
 	return &env{cli: c, Config: cfg, User: u, Layout: l, State: state.New(l), Locks: state.NewLocks(l)}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -58,12 +59,40 @@ func drop(u node.User) error {
 	return syscall.Setresuid(u.UID, u.UID, u.UID)
 }
 
+// systemPath is where the programs are that archy runs; cron, env -i and a plain su leave some of it out.
+const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// environment gives the programs that archy runs what a session has. sudo -u leaves the service user without the variables by which
+// systemctl --user and podman find its manager, and su may leave it with those of somebody else.
+func (c *cli) environment(u node.User, l node.Layout) {
+	_ = os.Setenv("PATH", fullPath(os.Getenv("PATH"))) // a constant name and no NUL: cannot fail
+	if os.Geteuid() != u.UID {
+		return
+	}
+	_ = os.Setenv("XDG_RUNTIME_DIR", l.RuntimeDir)
+	_ = os.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+l.UserBus())
+	if os.Getenv("HOME") == "" {
+		_ = os.Setenv("HOME", u.Home)
+	}
+}
+
+// fullPath is a PATH with what it lacks of the system's directories behind its own.
+func fullPath(path string) string {
+	list := filepath.SplitList(path)
+	for _, dir := range filepath.SplitList(systemPath) {
+		if !slices.Contains(list, dir) {
+			list = append(list, dir)
+		}
+	}
+	return strings.Join(list, string(os.PathListSeparator))
+}
+
 // serviceEnv is the environment of a session of the service user; of the caller's own only what concerns the
 // terminal and archy is kept.
 func serviceEnv(environ []string, u node.User) []string {
 	runtimeDir := fmt.Sprintf("/run/user/%d", u.UID)
 	env := []string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH=" + systemPath,
 		"HOME=" + u.Home,
 		"USER=" + u.Name,
 		"LOGNAME=" + u.Name,
