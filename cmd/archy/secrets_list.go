@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -67,7 +68,27 @@ func (e *env) checkSecrets(plain bool) []secrets.Finding {
 	if plain {
 		found = append(found, e.secrets().CheckPlain(wanted)...)
 	}
+	byName := merged(wanted)
+	for i, f := range found {
+		if w, ok := byName[f.Name]; ok && strings.HasSuffix(f.Repair, secretsGen) {
+			found[i].Repair = strings.TrimSuffix(f.Repair, secretsGen) + e.comesBy(w)
+		}
+	}
 	return found
+}
+
+const secretsGen = "archy secrets gen"
+
+// comesBy is how a secret comes by a value: archy makes no text of the operator's, and none anew that data hold.
+func (e *env) comesBy(w secrets.Wanted) string {
+	path := e.secrets().Path(w.Name)
+	if !w.Kind.Generated() {
+		return "put the value into " + path + ", mode 0600"
+	}
+	if ok, _ := secrets.GenerationRule(w.Name, e.dataPresent(w.Apps)); !ok {
+		return "put the old value back into " + path + ", mode 0600, from a backup or from the container that still has it"
+	}
+	return secretsGen
 }
 
 // fixSecrets mends what can be mended and returns the rest.
