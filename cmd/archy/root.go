@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -38,6 +39,8 @@ func cliOf(cmd *cobra.Command) *cli { return cmd.Context().Value(cliKey{}).(*cli
 
 // run executes the command line and returns the exit code.
 func (c *cli) run(ctx context.Context, args []string) int {
+	out := &output{Writer: c.out}
+	c.out = out
 	root := c.rootCmd()
 	root.SetArgs(args)
 	root.SetOut(c.out)
@@ -56,9 +59,19 @@ func (c *cli) run(ctx context.Context, args []string) int {
 		}
 	})
 	cmd, err := root.ExecuteContextC(context.WithValue(ctx, cliKey{}, c))
-	if err == nil {
-		return exitOK
+	e := &exitError{}
+	if err != nil {
+		e = c.outcome(cmd, err, started, args)
 	}
+	if out.lost == nil || e.Err != nil && !c.json { // told, maybe of that very write
+		return e.Code
+	}
+	fmt.Fprintln(c.err, "error:", out.lost)
+	return max(e.Code, exitFailed) // a result that nobody got is no success
+}
+
+// outcome classifies an error and reports it.
+func (c *cli) outcome(cmd *cobra.Command, err error, started bool, args []string) *exitError {
 	// What cobra itself finds wrong with the command line comes before any command runs.
 	if !started {
 		c.json = c.json || slices.Contains(args, "--json")
@@ -66,7 +79,7 @@ func (c *cli) run(ctx context.Context, args []string) int {
 	}
 	e := classify(err)
 	c.report(e)
-	return e.Code
+	return e
 }
 
 func asUsage(cmd *cobra.Command, err error) error {

@@ -26,7 +26,11 @@ func (c *cli) variable(name string) string {
 
 // width is the terminal's, 0 when stdout is not one.
 func (c *cli) width() int {
-	f, ok := c.out.(*os.File)
+	out := c.out
+	if o, ok := out.(*output); ok {
+		out = o.Writer
+	}
+	f, ok := out.(*os.File)
 	if !ok {
 		return 0
 	}
