@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,6 +71,21 @@ func (o *doctorOptions) valid() error {
 		return usage("", "--restore-quarantine does one thing, and takes no --heal, --fix or --bundle")
 	case o.part != "" && o.part != partRoot && o.part != partUser:
 		return usage("", "no part of the doctor is called %q", o.part)
+	}
+	return o.validBundle()
+}
+
+// validBundle refuses a place for the report that there is not, before half a minute of looking.
+func (o *doctorOptions) validBundle() error {
+	if o.bundle == "" {
+		return nil
+	}
+	dir := filepath.Dir(o.bundle)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return usage("", "--bundle %s: there is no directory %s", o.bundle, dir)
+	}
+	if info, err := os.Stat(o.bundle); err == nil && !info.Mode().IsRegular() {
+		return usage("as in --bundle report.tar.gz", "--bundle %s: is there, and is no file", o.bundle)
 	}
 	return nil
 }
