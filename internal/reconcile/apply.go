@@ -535,7 +535,7 @@ func (r *run) report(e Event) {
 // finish keeps the histories and returns the results in order.
 func (r *run) finish(ctx context.Context) []AppResult {
 	final := r.look(ctx)
-	var list []AppResult
+	list := make([]AppResult, 0, len(r.order)) // none is [] in JSON
 	for _, id := range r.order {
 		c := r.apps[id]
 		r.settle(c, final)

@@ -999,3 +999,11 @@ func TestSomebodyElsesUnitIsKept(t *testing.T) {
 	}
 	n.converged()
 }
+
+// A pass that looks after no app says so with a list, which a reader of the JSON can go through.
+func TestNoAppIsAnEmptyList(t *testing.T) {
+	r := fiveRunning(t).pass(func(o *Options) { o.AdoptOnly = true })
+	if r.Apps == nil || len(r.Apps) > 0 {
+		t.Errorf("apps: %#v", r.Apps)
+	}
+}
