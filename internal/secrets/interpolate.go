@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 var (
@@ -175,10 +176,9 @@ func expandPairValue(value string, lookup func(string) (string, error)) (string,
 	return `"` + strings.ReplaceAll(text, `"`, `""`) + `"`, nil
 }
 
-// needsQuotes follows the grammar of System.Data.Common.DbConnectionOptions.
+// needsQuotes follows the grammar of System.Data.Common.DbConnectionOptions: == is an equals sign of the key, and a control
+// character, also one beyond ASCII, ends the value.
 func needsQuotes(text string) bool {
-	if strings.TrimSpace(text) != text || strings.ContainsAny(text, `;"'`) {
-		return true
-	}
-	return strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
+	return strings.TrimSpace(text) != text || strings.HasPrefix(text, "=") || strings.ContainsAny(text, `;"'`) ||
+		strings.ContainsFunc(text, unicode.IsControl)
 }

@@ -11,7 +11,7 @@ import (
 
 func TestInterpolate(t *testing.T) {
 	vals := map[string]Value{"RPC": New("abc123"), "ODD": New(`p@s:/%?#;"' é`), "DB": New("plain=1"), "EMPTY": {},
-		"SEMI": New(`a;b"c`), "SPACE": New(" x "), "DOLLAR": New("${RPC}")}
+		"SEMI": New(`a;b"c`), "SPACE": New(" x "), "DOLLAR": New("${RPC}"), "EQUALS": New("=a=b"), "C1": New("a\u0085b")}
 	tests := []struct{ template, want string }{
 		{"", ""},
 		{"plain text", "plain text"},
@@ -29,6 +29,9 @@ func TestInterpolate(t *testing.T) {
 		{"Host=h;Password=x-${SEMI}", `Host=h;Password="x-a;b""c"`},
 		{`Host=h;Password="${SEMI}";App="a;b"`, `Host=h;Password="a;b""c";App="a;b"`},
 		{`Host=h;Password='${SPACE}'`, `Host=h;Password=' x '`},
+		{"Host=h;Password=${EQUALS}", `Host=h;Password="=a=b"`}, // Password== would be a key that ends in =
+		{"Host=h;Password=x${EQUALS}", "Host=h;Password=x=a=b"},
+		{"Host=h;Password=${C1}", "Host=h;Password=\"a\u0085b\""},
 		{"one=${SEMI}", `one=a;b"c`},               // a single pair is no connection string
 		{"two words; ${SEMI}", `two words; a;b"c`}, // nor is prose
 	}
