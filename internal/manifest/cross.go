@@ -92,6 +92,8 @@ func (x *crossCheck) compare(a, b *document, broken map[*document]bool) {
 		}
 	}
 	x.compareData(a, b, broken)
+	foreignFiles(a, b)
+	foreignFiles(b, a)
 }
 
 func nameField(doc *document) string {
@@ -110,6 +112,22 @@ func (x *crossCheck) compareData(a, b *document, broken map[*document]bool) {
 				continue
 			}
 			x.clash(a, b, broken, fmt.Sprintf("app.volumes[%d].source", i), fmt.Sprintf("app.volumes[%d].source", j), "the data in "+longer(v.Source, w.Source))
+		}
+	}
+}
+
+// foreignFiles finds files that a would write into data of b's, which it may only read.
+func foreignFiles(a, b *document) {
+	for i, f := range a.app.Files {
+		file, ok := a.app.HostPath(f.Path)
+		if !ok || slices.ContainsFunc(a.app.Claims(), func(dir string) bool { return overlap(file, dir) }) {
+			continue
+		}
+		if slices.ContainsFunc(b.app.Claims(), func(dir string) bool { return overlap(file, dir) }) {
+			a.add(Finding{
+				Field: fmt.Sprintf("app.files[%d].path", i), Severity: Error,
+				Message: quote(f.Path) + " lies in the data of " + b.app.ID, Hint: "put it into a bind of the app's own",
+			})
 		}
 	}
 }

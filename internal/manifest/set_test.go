@@ -283,3 +283,24 @@ func TestShippedImageOfALocalManifest(t *testing.T) {
 		}
 	}
 }
+
+// An app may read the data of another one, and write no file into them: an lnd.conf of somebody else's would be lnd's.
+func TestFilesInDataOfAnotherApp(t *testing.T) {
+	shipped := t.TempDir()
+	const own = "  volumes:\n  - {type: bind, source: /var/lib/archipelago/lnd, target: /root/.lnd}\n"
+	const read = "  volumes:\n  - {type: bind, source: /var/lib/archipelago/lnd, target: /lnd, options: [ro]}\n" +
+		"  - {type: bind, source: /var/lib/archipelago/rtl.conf, target: /etc/rtl.conf, options: [ro]}\n"
+	write(t, shipped, "lnd/manifest.yml", minimal("lnd")+own+"  files:\n  - {path: /root/.lnd/motd, content: hello}\n")
+	write(t, shipped, "rtl/manifest.yml", minimal("rtl")+read+"  files:\n  - {path: /etc/rtl.conf, content: hello}\n")
+	set, findings := Load(shipped, "")
+	none(t, findings)
+	if len(set.Apps) != 2 {
+		t.Fatalf("usable: %v", set.Order())
+	}
+	write(t, shipped, "rtl/manifest.yml", minimal("rtl")+read+"  files:\n  - {path: /lnd/lnd.conf, content: hello}\n")
+	set, findings = Load(shipped, "")
+	has(t, findings, `rtl/manifest.yml:11: app.files[0].path: "/lnd/lnd.conf" lies in the data of lnd (put it into a bind of the app's own)`)
+	if set.Apps["rtl"] != nil || set.Apps["lnd"] == nil {
+		t.Errorf("usable: %v", set.Order())
+	}
+}
