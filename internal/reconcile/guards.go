@@ -54,7 +54,7 @@ func (ob *observation) postgresGuard(ctx context.Context, a *App, dir string) st
 	want := leadingNumber.FindString(tag(a.Spec.Image))
 	have := strings.TrimSpace(string(text))
 	if err != nil || want == "" || have == want {
-		return ""
+		return unknownVersion("PG_VERSION", err)
 	}
 	return fmt.Sprintf("data of PostgreSQL %s, image of %s", have, want)
 }
@@ -63,6 +63,9 @@ func (ob *observation) postgresGuard(ctx context.Context, a *App, dir string) st
 func (ob *observation) mariadbGuard(ctx context.Context, a *App, dir string) string {
 	for _, name := range []string{"mariadb_upgrade_info", "mysql_upgrade_info"} {
 		text, err := ob.readFile(ctx, path.Join(dir, name))
+		if isReadError(err) {
+			return unknownVersion(name, err)
+		}
 		if err != nil {
 			continue
 		}
@@ -73,6 +76,14 @@ func (ob *observation) mariadbGuard(ctx context.Context, a *App, dir string) str
 		return ""
 	}
 	return ""
+}
+
+// unknownVersion: data without the file are new, but one that is there and cannot be read lets no image at them.
+func unknownVersion(file string, err error) string {
+	if !isReadError(err) {
+		return ""
+	}
+	return fmt.Sprintf("%s cannot be read, and it says which version made the data: %v", file, err)
 }
 
 // newer compares as many parts as the image's tag names.
@@ -92,7 +103,7 @@ var nextcloudVersion = regexp.MustCompile(`'version'\s*=>\s*'([0-9]+)`)
 func (ob *observation) nextcloudGuard(ctx context.Context, a *App, dir string) string {
 	text, err := ob.readFile(ctx, path.Join(dir, "config", "config.php"))
 	if err != nil {
-		return ""
+		return unknownVersion("config/config.php", err)
 	}
 	m, want := nextcloudVersion.FindSubmatch(text), numbers(tag(a.Spec.Image))
 	if m == nil || len(want) == 0 {

@@ -66,3 +66,21 @@ func TestNextcloudOfAnotherVersionThanTheManifests(t *testing.T) {
 		t.Error("it does not run")
 	}
 }
+
+// A version that cannot be read is not taken for that of new data.
+func TestUnreadableVersionOfData(t *testing.T) {
+	for id, file := range map[string]string{"archy-mempool-db": "mariadb_upgrade_info", "immich-postgres": "PG_VERSION", "nextcloud": "config/config.php"} {
+		t.Run(id, func(t *testing.T) {
+			n := guarded(t, id, "14")
+			n.mustVerb(0, Request{Verb: VerbStop, Apps: []string{id}})
+			n.lay(n.layout.Data(id, file, "x"), "a directory gives an error, whoever reads it")
+			r, err := n.verb(Request{Verb: VerbStart, Apps: []string{id}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := n.result(r, id); got.Action != NeedsHuman || !strings.Contains(got.Cause, file+" cannot be read") || n.runs(id) {
+				t.Errorf("%s: %s", got.Action, got.Cause)
+			}
+		})
+	}
+}
