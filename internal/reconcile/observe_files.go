@@ -365,6 +365,8 @@ func (ob *observation) lndConf(ctx context.Context, a *App, dir string, password
 	return ob.walletFile(ctx, a, dir, unlock, facts)
 }
 
+// walletFile adds the file of the wallet's password. It is written before lnd.conf, and with that one taken over from whoever had
+// LND before: the password that it held may be the only one that opens the wallet.
 func (ob *observation) walletFile(ctx context.Context, a *App, dir string, password secrets.Value, facts filesFact) filesFact {
 	w, err := derived.WalletPasswordFile(password)
 	if err != nil {
@@ -373,8 +375,9 @@ func (ob *observation) walletFile(ctx context.Context, a *App, dir string, passw
 	file := path.Join(dir, "wallet-password")
 	have, rerr := ob.readFile(ctx, file)
 	out := File{Name: "wallet-password", Path: file, Content: w.Content, Have: have, Exists: rerr == nil, Mode: derived.FileMode}
+	out.KeepOld = out.Exists && facts.list[0].KeepOld
 	out.Cause = differenceCause(out, "differs from its secret")
-	facts.list = append(facts.list, out)
+	facts.list = slices.Insert(facts.list, 0, out)
 	sum := sha256.Sum256([]byte(facts.digest + "\n" + w.Digest))
 	facts.digest = hex.EncodeToString(sum[:8])
 	return facts

@@ -327,6 +327,34 @@ func TestAWrongPassword(t *testing.T) {
 	}
 }
 
+// TestThePasswordFileOfTheOwner: LND's data come with a password file of the same name, and the secret says something else. What it
+// held is kept with the old lnd.conf; archy's own later content is not.
+func TestThePasswordFileOfTheOwner(t *testing.T) {
+	n := walletNode(t)
+	n.hasWallet("of-its-owner")
+	n.lay(n.layout.Data("lnd", "lnd.conf"), "[Application Options]\nalias=mine\nwallet-unlock-password-file=/root/.lnd/wallet-password\n")
+	n.lay(n.layout.Data("lnd", "wallet-password"), "of-its-owner")
+	n.put(walletSecret, "wrong-password")
+	n.pass()
+	kept := func(name string) []string {
+		files, _ := filepath.Glob(filepath.Join(n.wallets.dir(), name+".pre-archy-*"))
+		return files
+	}
+	if files := kept("wallet-password"); len(files) != 1 || n.wallets.text(files[0]) != "of-its-owner" || len(kept("lnd.conf")) != 1 {
+		t.Fatalf("kept: %q", files)
+	}
+	for _, secret := range []string{"wrong-password", "of-its-owner"} {
+		n.put(walletSecret, secret)
+		n.later(3 * time.Minute)
+		n.pass()
+	}
+	n.later(3 * time.Minute)
+	n.converged()
+	if files := kept("wallet-password"); len(files) != 1 || n.wallets.text(filepath.Join(n.wallets.dir(), "wallet-password")) != "of-its-owner" {
+		t.Errorf("kept: %q", files)
+	}
+}
+
 // TestAPasswordThatBecameWrong: the owner changes the secret of an LND that runs well. It is not taken down for long, and a
 // roll-back that could not help is not tried.
 func TestAPasswordThatBecameWrong(t *testing.T) {
