@@ -66,8 +66,8 @@ func kindOf(call string) string {
 func (f Fault) Dies() bool { return strings.HasPrefix(f.What, "die-") }
 
 // Choose takes n faults at random, without hangs: most of them last half a minute. ARCHY_POINTS=all takes each point with each
-// mode, a number that many; ARCHY_POINT=7:fail takes that one alone, ARCHY_POINT=7-20 these points with each mode, ARCHY_POINT=file all of that kind with each mode,
-// and ARCHY_POINT=file,7-20 both.
+// mode, a number that many; ARCHY_POINT=7:fail takes that one alone, ARCHY_POINT=7-20 these points with each mode, ARCHY_POINT=7-20:fail with that one,
+// ARCHY_POINT=file all of that kind with each mode, and ARCHY_POINT=file,7-20 both.
 func Choose(t *testing.T, r *rand.Rand, calls []string, n int) []Fault {
 	t.Helper()
 	var all []Fault
@@ -116,11 +116,12 @@ func named(t *testing.T, calls []string, all []Fault, some []string) []Fault {
 	return list
 }
 
-// within tells that a fault is the one of that name, or of the points from one to another.
+// within tells that a fault is the one of that name, or of the points from one to another, in any way or in that one.
 func (f Fault) within(some string) bool {
 	var from, to int
-	if _, err := fmt.Sscanf(some, "%d-%d", &from, &to); err == nil {
-		return f.At >= from && f.At <= to
+	span, what, _ := strings.Cut(some, ":")
+	if _, err := fmt.Sscanf(span, "%d-%d", &from, &to); err == nil {
+		return f.At >= from && f.At <= to && (what == "" || what == f.What)
 	}
 	return f.String() == some
 }
