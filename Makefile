@@ -91,7 +91,7 @@ apps-lint: build
 # A run's output goes to a log; what a person has to know is printed: packages, failures, skips.
 define gotest
 	@mkdir -p $(LOG)
-	@if ! go test -v $(2) > $(LOG)/$(1).log 2>&1; then \
+	@if ! go test -v -timeout 40m $(2) > $(LOG)/$(1).log 2>&1; then \
 		grep -E -B30 '^ *--- FAIL' $(LOG)/$(1).log | grep -v -E '^ *--- PASS|^=== ' | tail -200 || true; \
 		echo; echo "== what failed"; \
 		grep -E -A12 '^panic: ' $(LOG)/$(1).log | grep -v -E '^$$|^goroutine' | head -40 || true; \
@@ -130,16 +130,16 @@ race-run:
 .PHONY: node-test
 node-test: ## tests on a real Debian 13 node: systemd, rootless podman, a registry (as root)
 	@echo "== tests on a real node"
-	$(call gotest,node,-p 1 -timeout 40m $(NODE_PKGS))
-	$(call gotest,node-patient,-p 2 -parallel 1 -timeout 40m $(PATIENT_PKGS))
+	$(call gotest,node,-p 1 $(NODE_PKGS))
+	$(call gotest,node-patient,-p 2 -parallel 1 $(PATIENT_PKGS))
 	$(call gotest,node-points,$(POINTS_TESTS))
 
 # archy broken off at its external calls, a few at random; these packages' other tests have run.
-POINTS_TESTS = -tags=$(TAGS),failpoints -p 2 -timeout 40m -run '^TestPoints$$' ./test/node/points ./test/node/update
+POINTS_TESTS = -tags=$(TAGS),failpoints -p 2 -run '^TestPoints$$' ./test/node/points ./test/node/update
 
 .PHONY: points
 points: tools ## break archy off at every external call, in every way (as root, hours; ARCHY_POINT=7-20 some of them)
-	ARCHY_POINTS=all go test -count=1 -v -timeout 24h $(filter-out -timeout 40m,$(POINTS_TESTS))
+	ARCHY_POINTS=all go test -count=1 -v -timeout 24h $(POINTS_TESTS)
 
 .PHONY: demo
 demo: build ## watch a node come up, get broken and repair itself (as root)

