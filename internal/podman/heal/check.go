@@ -190,10 +190,13 @@ func (l *look) podman(ctx context.Context, args ...string) (command.Result, *Fin
 }
 
 // unanswered: a time-out alone proves nothing. Only the third one in ten minutes, without a reason why podman may be slow, is told as
-// hung; and that is not healed either.
+// hung; and that is not healed either. One that the caller wanted to be shorter counts for nothing.
 func (l *look) unanswered(source string) *Finding {
 	if reason := busy(l.proc(), l.User.UID, l.Cores); reason != "" {
 		return &Finding{State: Slow, Source: source, Evidence: fmt.Sprintf("no answer in %s; %s", l.limits.Answer, reason)}
+	}
+	if l.limits.Answer < l.limits.Silence {
+		return &Finding{State: Slow, Source: source, Evidence: fmt.Sprintf("no answer in %s; less than %s proves nothing", l.limits.Answer, l.limits.Silence)}
 	}
 	n := l.remember()
 	f := &Finding{State: Slow, Source: source, Evidence: fmt.Sprintf("no answer in %s, %s of 3 within ten minutes", l.limits.Answer, ordinal(n))}

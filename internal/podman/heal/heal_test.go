@@ -99,7 +99,7 @@ func newBench(t *testing.T) *bench {
 	b.Healer = &Healer{Layout: l, User: u, Cores: 2, BootID: "boot-1", Runner: b, History: b, Now: func() time.Time { return b.clock },
 		Apps:   []App{{Name: "db", Managed: true, Installed: true, BindsOnly: true}, {Name: "web", Managed: true, Installed: true, BindsOnly: true}, {Name: "old"}},
 		Units:  func(context.Context) (Units, error) { return b, nil },
-		Limits: Limits{Answer: time.Second, Again: time.Millisecond, Trigger: time.Millisecond, Ping: time.Second, Waits: []time.Duration{time.Millisecond}}}
+		Limits: Limits{Answer: time.Second, Silence: time.Second, Again: time.Millisecond, Trigger: time.Millisecond, Ping: time.Second, Waits: []time.Duration{time.Millisecond}}}
 	b.info.out = `{"host":{"freeLocks":2000},"version":{"Version":"5.4.2"}}`
 	for _, dir := range []string{l.RuntimeDir + "/podman", l.RuntimeDir + "/libpod/tmp", l.RuntimeDir + "/containers/networks/aardvark-dns", b.graphRoot() + "/overlay-containers", "/proc"} {
 		if err := os.MkdirAll(b.host(dir), 0o700); err != nil {
@@ -372,6 +372,22 @@ func TestIncident5SilenceIsNoProof(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	b.untouched(r)
+}
+
+// Incident 5: a limit that the caller made shorter than the contract's minute never leads to "hung", and does not count for one that follows.
+func TestAShortLimitIsNoSilence(t *testing.T) {
+	b := newBench(t)
+	b.info.late = true
+	b.Limits.Silence = 2 * b.Limits.Answer
+	for range 4 {
+		if d := b.wants(Slow); d.ExitCode() != ExitOK || !strings.Contains(d.Evidence, "no answer in 1s; less than 2s proves nothing") {
+			t.Fatalf("exit %d: %s", d.ExitCode(), d.Evidence)
+		}
+	}
+	b.Limits.Answer = b.Limits.Silence
+	if d := b.wants(Slow); !strings.Contains(d.Evidence, "the first of 3") {
+		t.Error(d.Evidence)
+	}
 }
 
 func TestBusyExplainsSilence(t *testing.T) {

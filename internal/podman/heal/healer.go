@@ -38,6 +38,8 @@ type App struct {
 type Limits struct {
 	// Answer is how long podman may take, Fast up to when it counts as quick.
 	Answer, Fast time.Duration
+	// Silence is the least wait without an answer that counts towards hung.
+	Silence time.Duration
 	// Ping is how long the socket may take, Bus how long a user manager that was started.
 	Ping, Bus time.Duration
 	// Again is the pause before what looks wrong is looked at once more: a container that just starts or ends looks the same.
@@ -58,6 +60,7 @@ func (l Limits) orDefault() Limits {
 	}
 	or(&l.Answer, 60*time.Second)
 	or(&l.Fast, 5*time.Second)
+	or(&l.Silence, 60*time.Second)
 	or(&l.Ping, 5*time.Second)
 	or(&l.Bus, 30*time.Second)
 	or(&l.Again, 2*time.Second)
