@@ -865,6 +865,12 @@ func TestAdvice(t *testing.T) {
 	const safe, full, all = "archy podman heal", "archy podman heal --full", "archy podman heal --full --stop-apps"
 	manager := fmt.Sprintf("user@%d.service", os.Getuid())
 	again := []string{full, "systemctl --user restart podman.socket podman.service"}
+	named := func(b *bench) { b.stored("db", "web"); b.lists("web"); b.live(200, "web", "web.service") }
+	gone := func(b *bench) { os.Remove(b.host(b.Layout.PodmanSocket())) }
+	lost := func(b *bench) {
+		b.live(100, "db", "db.service")
+		b.MoveOver = func(context.Context) error { return nil }
+	}
 	zeros := func(b *bench) { b.write(b.databases()[0], strings.Repeat("\x00", 4096)) }
 	check := func(b *bench) *Human { return b.Check(context.Background()).Human }
 	climb := func(mode Mode) func(b *bench) *Human {
@@ -890,17 +896,22 @@ func TestAdvice(t *testing.T) {
 		}, check, "the last climb was",
 			[]string{full, "sudo systemctl start " + manager, "sudo systemctl restart " + manager}},
 		{"database within the hour", func(b *bench) { zeros(b); climb(Safe)(b); zeros(b) }, check, "the last climb was", []string{full}},
+		{"socket within the hour of a full climb", func(b *bench) { gone(b); climb(Full)(b) }, check, "the last climb was", again[1:]},
+		{"socket within the hour of a full climb, again", func(b *bench) { gone(b); climb(Full)(b) }, climb(Full), "the last climb was", again[1:]},
+		{"lost within the hour of a full climb", func(b *bench) { lost(b); climb(Full)(b) }, check, "the last climb was", []string{"archy reconcile"}},
+		{"name within the hour of a full climb", func(b *bench) { named(b); climb(Full)(b) }, check, "the last climb was", []string{"podman rm --force db"}},
+		{"database within the hour of a full climb", func(b *bench) { zeros(b); climb(Full)(b); zeros(b) }, check, "the last climb was", []string{all}},
+		{"database within the hour of both", func(b *bench) { zeros(b); climb(Full)(b); zeros(b); climb(StopApps)(b); zeros(b) }, check, "the last climb was", []string{"sudo systemctl reboot"}},
 		{"database", zeros, check, "nothing was tried yet: rung 5", []string{safe}},
 		{"database beside a stranger", func(b *bench) { zeros(b); b.live(200, "stranger", "") }, check, "while foreign containers live", []string{"archy adopt --migrate", all}},
 		{"database beside a stranger, planned", func(b *bench) { zeros(b); b.live(200, "stranger", "") }, func(b *bench) *Human { return b.Plan(StopApps, b.Check(context.Background())).Human },
 			"nothing was tried yet: rung 5", []string{all}},
 		{"database that cannot be read", func(b *bench) { b.info.errors = "Error: file is not a database"; os.Remove(b.host(b.databases()[0])) }, climb(Safe), "cannot be read", []string{safe}},
 		{"database that cannot be moved", func(b *bench) { zeros(b); b.write(b.Layout.State("quarantine"), "a file") }, climb(Safe), "rung 5 failed: ", []string{full}},
+		{"database that cannot be moved by a full climb", func(b *bench) { zeros(b); b.write(b.Layout.State("quarantine"), "a file") }, climb(Full), "rung 5 failed: ", []string{all}},
 		{"nothing was lost track of by archy", func(b *bench) { b.live(200, "stranger", "") }, check, "is not started a second time", []string{safe, "kill -TERM 201"}},
-		{"moved over in vain", func(b *bench) {
-			b.live(100, "db", "db.service")
-			b.MoveOver = func(context.Context) error { return nil }
-		}, climb(Safe), "is not started a second time", []string{full}},
+		{"moved over in vain", lost, climb(Safe), "is not started a second time", []string{full}},
+		{"moved over in vain by a full climb", lost, climb(Full), "is not started a second time", []string{"archy reconcile"}},
 		{"boot id", func(b *bench) { b.bootID() }, check, "nothing was tried yet: rung 7", []string{safe}},
 		{"boot id with live ones", func(b *bench) { b.bootID(); b.live(100, "db", "db.service") }, check, "are not put aside while containers live", []string{all, "sudo systemctl reboot"}},
 		{"namespace of a service of the system", func(b *bench) {

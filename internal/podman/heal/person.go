@@ -19,52 +19,87 @@ func (h *Healer) Explain(ctx context.Context, s State, evidence string) *Human {
 }
 
 // advice is what a person needs to decide, by what has become of the first rung. tried is "" where nothing was tried. What archy does by itself as soon as
-// it is asked needs no other way.
+// it is asked needs no other way, and no climb is named that would be refused within the hour.
 func (c *climb) advice(tried Result) *Human {
-	m, n := c.human(c.d), c.d.FirstRung
-	if n < 1 {
-		return m
+	m := c.human(c.d)
+	if c.d.FirstRung > 0 {
+		c.advise(m, tried)
+		m.Commands = c.within(m.Commands)
 	}
+	return m
+}
+
+func (c *climb) advise(m *Human, tried Result) {
+	n := c.d.FirstRung
 	lacks, soon, failed := c.lacks(n), "", c.failed(n)
 	if tried == TooSoon || tried == "" {
 		soon = c.tooSoon(c.mode)
 	}
-	heal := Command{"archy podman heal", costs[n]}
+	heal := Command{safeClimb, costs[n]}
 	switch {
 	case lacks != "":
 		m.WillNot = lacks
-		m.Commands = []Command{{"archy podman heal", "once that is mended: " + costs[n]}}
+		m.Commands = []Command{{safeClimb, "once that is mended: " + costs[n]}}
 	case failed != "" && n >= 5 && n != 6:
 		m.WillNot = fmt.Sprintf("rung %d failed: %s", n, failed)
-		m.Commands = []Command{{"archy podman heal --full", "once that is mended: " + costs[n]}}
+		m.Commands = []Command{{fullClimb, "once that is mended: " + costs[n]}}
 	case c.refusal(n) != "" && !c.stops(n):
-	case soon != "" && c.mode == Safe:
-		heal.Command = "archy podman heal --full"
+	case soon != "":
 		m.WillNot = soon
-		if n > 3 {
+		if n == 5 || n > 6 || n > 3 && c.open(Full) {
 			m.Commands = nil // those ways are for what stands in a rung's way, and nothing does
 		}
 		m.Commands = append([]Command{heal}, m.Commands...)
-	case soon != "":
-		m.WillNot = soon
 	case tried == "", tried == Planned:
 		m.WillNot = fmt.Sprintf("nothing was tried yet: rung %d, %s", n, does[n])
 		m.Commands, m.ByArchy = []Command{c.command(heal)}, true
-	case tried == Refused && c.r.climbed():
-		for i := range m.Commands {
-			if m.Commands[i].Command == heal.Command {
-				m.Commands[i].Command += " --full" // it was just done without
+	}
+}
+
+// The climbs that a person is told of.
+const (
+	safeClimb = "archy podman heal"
+	fullClimb = safeClimb + " --full"
+)
+
+// open tells whether a climb would be made now, after this one.
+func (c *climb) open(mode Mode) bool {
+	justDone := c.r.climbed() && !c.r.DryRun && (mode == Safe || mode == c.mode)
+	return !justDone && c.tooSoon(mode) == ""
+}
+
+// within the hour each climb that would be refused gives way to the next one that asks for more; after the last one stands what a person can do without.
+func (c *climb) within(ways []Command) []Command {
+	var out []Command
+	for _, w := range ways {
+		if w.Command == safeClimb && !c.open(Safe) {
+			w.Command = fullClimb
+		}
+		if w.Command == fullClimb && !c.open(Full) {
+			switch n := c.d.FirstRung; {
+			case n == 4:
+				w.Command = "archy reconcile" // its plan has the rung
+			case n < 4 || n == 6:
+				continue // the other ways do the same
+			default:
+				w = stopAll
 			}
 		}
+		if w == stopAll && !c.open(StopApps) {
+			w = Command{"sudo systemctl reboot", "every app is down for the reboot; then archy podman heal can go on"}
+		}
+		if !slices.Contains(out, w) {
+			out = append(out, w)
+		}
 	}
-	return m
+	return out
 }
 
 // command is the climb that was asked for.
 func (c *climb) command(heal Command) Command {
 	switch c.mode {
 	case Full:
-		heal.Command += " --full"
+		heal.Command = fullClimb
 	case StopApps:
 		return stopAll
 	}
@@ -82,7 +117,7 @@ func (c *climb) failed(n int) string {
 }
 
 // stopAll is the way that is always left where live containers stand in the way.
-var stopAll = Command{"archy podman heal --full --stop-apps", "every app is down while it is healed, each with its grace; they are started again afterwards"}
+var stopAll = Command{fullClimb + " --stop-apps", "every app is down while it is healed, each with its grace; they are started again afterwards"}
 
 // human says what a person needs to decide: what was seen, what still works, what archy will not do and why, and the commands that would
 // do it.
@@ -100,7 +135,7 @@ func (h *Healer) human(d Diagnosis) *Human {
 		m.Commands = []Command{stopAll}
 	case LostTrack, DBMissing, StaleDNS:
 		m.WillNot = "a container that podman has lost is not started a second time, and one that no service owns is not stopped"
-		m.Commands = []Command{{"archy podman heal", "each managed app that podman has lost is restarted once, one at a time"}}
+		m.Commands = []Command{{safeClimb, "each managed app that podman has lost is restarted once, one at a time"}}
 		for _, p := range d.Live {
 			if !p.Ours() && slices.Contains(d.Names, p.Name) {
 				m.Commands = append(m.Commands, Command{fmt.Sprintf("kill -TERM %d", p.Payload), p.Name + " ends, with its grace; then: archy reconcile"})
