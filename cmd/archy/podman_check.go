@@ -121,6 +121,9 @@ func (e *env) printDiagnosis(d heal.Diagnosis) error {
 		}{d, d.ExitCode()}
 		return e.encode(doc)
 	}
+	if e.quiet && d.ExitCode() == heal.ExitOK {
+		return nil
+	}
 	line := "podman is " + string(d.State)
 	if d.Version != "" {
 		line += fmt.Sprintf(" (%s, answered in %.1f s)", d.Version, float64(d.AnswerMS)/1000)

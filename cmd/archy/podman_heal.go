@@ -140,6 +140,9 @@ func (e *env) printReport(r heal.Report) error {
 		}
 		return exitCode(r.ExitCode())
 	}
+	if e.quiet && r.ExitCode() == heal.ExitOK {
+		return nil
+	}
 	fmt.Fprintf(e.out, "podman was %s", r.State)
 	if r.Evidence != "" {
 		fmt.Fprintf(e.out, ": %s [%s]", r.Evidence, r.Source)

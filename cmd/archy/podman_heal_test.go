@@ -24,3 +24,34 @@ func TestReportSaysWhatWasSeenLast(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestQuietPodman: with --quiet a podman that nobody need act for leaves no word, and one that is broken all of them. A document is complete all the same.
+func TestQuietPodman(t *testing.T) {
+	for _, c := range []struct {
+		state  heal.State
+		result heal.Result
+		json   bool
+		says   bool
+	}{
+		{heal.OK, heal.Nothing, false, false},
+		{heal.Slow, heal.Nothing, false, false},
+		{heal.OK, heal.Healed, false, false},
+		{heal.OK, heal.Nothing, true, true},
+		{heal.DBConfig, heal.Refused, false, true},
+		{heal.OK, heal.Refused, false, true},
+	} {
+		var out, talk bytes.Buffer
+		e := &env{cli: &cli{out: &out, err: &talk, quiet: true, json: c.json}}
+		_ = e.printReport(heal.Report{State: heal.SocketDown, Result: c.result, After: c.state})
+		if says := out.Len() > 0; says != c.says || talk.Len() > 0 {
+			t.Errorf("heal, %+v: %q, %q", c, out.String(), talk.String())
+		}
+		out.Reset()
+		if err := e.printDiagnosis(heal.Diagnosis{State: c.state}); err != nil {
+			t.Fatal(err)
+		}
+		if says := out.Len() > 0; says != (c.json || !c.state.Fine()) {
+			t.Errorf("check, %+v: %q", c, out.String())
+		}
+	}
+}
