@@ -42,6 +42,8 @@ type Mirror struct {
 	Detail    string `json:"detail,omitempty"`
 
 	good, of int
+	// unsigned: it has the manifest and not the signature that it must have.
+	unsigned bool
 }
 
 // Status of a mirror that serves a manifest.
@@ -74,16 +76,19 @@ func (m Mirrors) Ask(ctx context.Context) []Mirror {
 }
 
 // Agree judges the rows. A mirror that answers with something that is no good manifest, or lacks an artefact, is a
-// difference: a node that is sent there gets something wrong. One that does not answer is only not there.
+// difference: a node that is sent there gets something wrong. One that does not answer is only not there; the manifest of one that was
+// lost after it counts all the same.
 func (m Mirrors) Agree(rows []Mirror) Agreement {
 	var first *Mirror
 	silent, differ := 0, false
 	for i := range rows {
 		r := &rows[i]
 		switch {
-		case r.Status == "unreachable" || r.Status == "tls" || strings.HasPrefix(r.Status, "http "):
+		case r.silent():
 			silent++
-			continue
+			if r.SHA256 == "" {
+				continue
+			}
 		case r.Status != statusOK || r.good < r.of || m.Expect != "" && r.Version != m.Expect:
 			differ = true
 		}
@@ -101,6 +106,10 @@ func (m Mirrors) Agree(rows []Mirror) Agreement {
 		return MirrorsPartly
 	}
 	return MirrorsAgree
+}
+
+func (r *Mirror) silent() bool {
+	return !r.unsigned && (r.Status == "unreachable" || r.Status == "tls" || strings.HasPrefix(r.Status, "http "))
 }
 
 // MirrorManifest is where a mirror has its manifest: the address itself when it names a .json, else manifest.json below it.
@@ -139,8 +148,7 @@ func (m Mirrors) ask(ctx context.Context, address string) Mirror {
 		row.Status, row.Detail = "not json", found.List[0].String()
 		return row
 	}
-	if err := m.checkSignature(limited, u, manifest, data); err != nil {
-		row.Status, row.Detail = "bad signature", err.Error()
+	if !m.checkSignature(limited, u, manifest, data, &row) {
 		return row
 	}
 	row.Status = statusOK
@@ -170,24 +178,35 @@ func (r *Mirror) fail(err error) {
 	r.Detail = printable(err.Error())
 }
 
-func (m Mirrors) checkSignature(ctx context.Context, u *url.URL, manifest *Manifest, data []byte) error {
+// checkSignature tells whether the manifest is signed as it must be. One that cannot be fetched is not a bad one.
+func (m Mirrors) checkSignature(ctx context.Context, u *url.URL, manifest *Manifest, data []byte, row *Mirror) bool {
 	if m.Policy == PolicyNever {
-		return nil
+		return true
 	}
 	at := *u
 	at.Path += ".minisig"
 	signature, err := m.get(ctx, &at, 16<<10)
 	var status statusError
-	if errors.As(err, &status) && (status == http.StatusNotFound || status == http.StatusGone) {
-		signature, err = nil, nil
+	missing := errors.As(err, &status) && (status == http.StatusNotFound || status == http.StatusGone)
+	switch {
+	case missing:
+		signature = nil
+	case errors.Is(err, errTooLong):
+		row.Status, row.Detail = "bad signature", SignatureName+": "+err.Error()
+		return false
+	case err != nil:
+		row.fail(fmt.Errorf("%s: %w", SignatureName, err))
+		return false
 	}
-	if err != nil {
-		return err
+	found := m.Keys.Check(m.Policy, manifest, data, signature)
+	if found.Errors == 0 {
+		return true
 	}
-	if found := m.Keys.Check(m.Policy, manifest, data, signature); found.Errors > 0 {
-		return errors.New(found.List[0].String())
+	row.Status, row.Detail = "bad signature", found.List[0].String()
+	if missing {
+		row.Status, row.unsigned = fmt.Sprintf("http %d", int(status)), true
 	}
-	return nil
+	return false
 }
 
 // artefacts looks for both files on the mirror: consumers take the path from the manifest and the server from the

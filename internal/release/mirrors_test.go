@@ -168,8 +168,47 @@ func TestMirrorSigned(t *testing.T) {
 	m := asking(mirrorOf(t, serve(files)), mirrorOf(t, serve(with(files, "/manifest.json.minisig", nil))))
 	m.Keys, m.Policy = keys, PolicyAlways
 	rows := m.Ask(t.Context())
-	if rows[0].Status != "ok" || rows[1].Status != "bad signature" || m.Agree(rows) != MirrorsDiffer {
+	if rows[0].Status != "ok" || rows[1].Status != "http 404" || !strings.Contains(rows[1].Detail, string(SignatureMissing)) || m.Agree(rows) != MirrorsDiffer {
 		t.Errorf("%+v", rows)
+	}
+}
+
+// TestMirrorWhoseSignatureCannotBeFetched: that is not a bad signature. The mirror is not there, unless what it has said until then differs.
+func TestMirrorWhoseSignatureCannotBeFetched(t *testing.T) {
+	_, files := site(t, "1.2.3")
+	_, other := site(t, "1.2.4")
+	failing := func(files map[string][]byte, fail http.HandlerFunc) string {
+		return mirrorOf(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/manifest.json.minisig" {
+				fail(w, r)
+				return
+			}
+			serve(files)(w, r)
+		})
+	}
+	broken := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }
+	cut := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	for name, test := range map[string]struct {
+		second, status, detail string
+		want                   Agreement
+	}{
+		"500":                      {failing(files, broken), "http 500", SignatureName + ": ", MirrorsPartly},
+		"cut":                      {failing(files, cut), "unreachable", SignatureName + ": ", MirrorsPartly},
+		"hangs":                    {failing(files, hang), "unreachable", SignatureName + ": ", MirrorsPartly},
+		"endless":                  {failing(files, endlessAnswer), "bad signature", SignatureName + ": ", MirrorsDiffer},
+		"500, and another version": {failing(other, broken), "http 500", SignatureName + ": ", MirrorsDiffer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := asking(mirrorOf(t, serve(files)), test.second)
+			m.Limit = 2 * time.Second
+			rows := m.Ask(t.Context())
+			if got := rows[1]; got.Status != test.status || !strings.HasPrefix(got.Detail, test.detail) {
+				t.Errorf("%+v", got)
+			}
+			if got := m.Agree(rows); got != test.want {
+				t.Errorf("agreement %d, want %d", got, test.want)
+			}
+		})
 	}
 }
 
