@@ -71,7 +71,12 @@ func (c *connected) spareImages(ctx context.Context) []string {
 	}
 	for _, i := range list {
 		text := fmt.Sprintf("removed the image %s: %s", i.Object, i.Cause)
-		if i.Error != "" {
+		switch {
+		case i.Kind == reconcile.KeepAside && i.Error == "":
+			text = fmt.Sprintf("%s is kept aside: %s", i.Object, i.Cause)
+		case i.Kind == reconcile.KeepAside:
+			text = fmt.Sprintf("%s: %s", i.Object, i.Error)
+		case i.Error != "":
 			text = fmt.Sprintf("the image %s is still there: %s", i.Object, i.Error)
 		}
 		told = append(told, text)

@@ -46,6 +46,7 @@ const (
 	RemoveNetwork  Kind = "remove network"
 	RemoveImage    Kind = "remove image"
 	Delete         Kind = "delete"
+	KeepAside      Kind = "keep aside"
 	everyContainer      = "user manager"
 	nameServer          = "name server"
 )

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -32,6 +33,8 @@ type Litter struct {
 	// Units are the files of the unit directory, drop-ins included, by their path below it.
 	Units  map[string][]byte
 	Ledger state.Ledger
+	// LedgerErr is why the ledger cannot be read.
+	LedgerErr error
 	// Trash and Quarantine are what lies there, by full path.
 	Trash, Quarantine []string
 }
@@ -157,8 +160,12 @@ func (p *pruner) networks() {
 	}
 }
 
-// images that archy brought to the node and that no record, manifest or container has.
+// images that archy brought to the node and that no record, manifest or container has. A ledger that cannot be understood names none.
 func (p *pruner) images() {
+	var unread state.Problem
+	if errors.As(p.LedgerErr, &unread) {
+		p.add(Operation{Kind: KeepAside, Object: unread.Path, Cause: fmt.Sprintf("it cannot be read (%v); the images that it named stay", unread.Err)})
+	}
 	for _, i := range p.Ledger.Images {
 		old := p.Now.Sub(i.At) >= imageKept
 		if p.Images[i.Ref].ID != i.ID || p.wanted(i) || !old && p.Free >= node.SpaceAdvised {

@@ -33,6 +33,7 @@ type PruneState interface {
 	ReadRecord(app string) (state.Record, bool, error)
 	WriteRecord(r state.Record) error
 	ReadLedger() (state.Ledger, error)
+	KeepLedgerAside(err error) error
 	DropImage(ref, id string) error
 }
 
@@ -82,7 +83,9 @@ func (p Pruner) Run(ctx context.Context, checkOnly bool) ([]Pruned, error) {
 func (p Pruner) Images(ctx context.Context) ([]Pruned, error) {
 	ledger, err := p.State.ReadLedger()
 	if err != nil {
-		return nil, err
+		aside := &pruner{Litter: Litter{LedgerErr: err}}
+		aside.images()
+		return p.carryOut(ctx, aside.Litter, aside.ops, false)
 	}
 	records, problems := p.State.ReadRecords()
 	named := &pruner{Litter: Litter{World: &World{}, Records: records}}
@@ -143,9 +146,7 @@ func (p Pruner) look(ctx context.Context) (l Litter, err error) {
 	if l.Records, problems = p.State.ReadRecords(); len(problems) > 0 {
 		return l, fmt.Errorf("what cannot be read may name what is to be removed: %w", problems[0])
 	}
-	if l.Ledger, err = p.State.ReadLedger(); err != nil {
-		return l, err
-	}
+	l.Ledger, l.LedgerErr = p.State.ReadLedger()
 	l.Units = p.units()
 	l.Trash, l.Quarantine = trash(p.Layout), Quarantine(p.Layout)
 	return l, nil
@@ -239,6 +240,8 @@ func (p Pruner) remove(ctx context.Context, l Litter, op Operation) error {
 			return err
 		}
 		return p.State.DropImage(op.Object, l.Images[op.Object].ID)
+	case KeepAside:
+		return p.State.KeepLedgerAside(l.LedgerErr)
 	case Delete:
 		return p.DeleteTree(ctx, p.Layout.Host(op.Path))
 	}

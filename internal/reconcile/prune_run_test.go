@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -112,5 +113,51 @@ func TestOnlyImagesGoByThemselves(t *testing.T) {
 	p.Engine = nil
 	if again, err := p.Images(t.Context()); err != nil || len(again) > 0 {
 		t.Errorf("the second time: %v, %v", again, err)
+	}
+}
+
+// TestPruneWithADamagedLedger: a ledger of images that was cut short is kept aside and told, once, and keeps prune from nothing but images. A look leaves it.
+func TestPruneWithADamagedLedger(t *testing.T) {
+	for name, prune := range map[string]func(p Pruner) ([]Pruned, error){
+		"prune":     func(p Pruner) ([]Pruned, error) { return p.Run(t.Context(), false) },
+		"disk full": func(p Pruner) ([]Pruned, error) { return p.Images(t.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := littered(t)
+			ledger := n.layout.State("images.json")
+			cut := []byte(`{"schema": 1, "images": [{"ref": "docker.io/exam`)
+			if err := os.WriteFile(n.layout.Host(ledger), cut, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			told := func(list []Pruned) bool {
+				return slices.ContainsFunc(list, func(p Pruned) bool {
+					return p.Kind == KeepAside && p.Object == ledger && p.Error == "" && strings.Contains(p.Cause, "the images that it named stay")
+				})
+			}
+			listed, err := n.pruner().Run(t.Context(), true)
+			if text, _ := os.ReadFile(n.layout.Host(ledger)); err != nil || !told(listed) || string(text) != string(cut) {
+				t.Fatalf("a look: %v, %v, left %q", listed, err, text)
+			}
+			removed, err := prune(n.pruner())
+			if err != nil || !told(removed) {
+				t.Fatalf("%v, %v", removed, err)
+			}
+			if _, ok := n.secrets["archy.solo.KEY"]; ok == (name == "prune") {
+				t.Error("the secret of a removed app: ", ok)
+			}
+			if _, ok := n.images["docker.io/example/web:v0.9"]; !ok {
+				t.Error("an image was removed that no ledger names")
+			}
+			kept, _ := filepath.Glob(n.layout.Host(ledger) + ".unreadable-*")
+			if len(kept) != 1 {
+				t.Fatalf("kept aside: %q", kept)
+			}
+			if text, _ := os.ReadFile(kept[0]); string(text) != string(cut) {
+				t.Errorf("kept aside: %q", text)
+			}
+			if again, err := prune(n.pruner()); err != nil || len(again) > 0 {
+				t.Errorf("the second time: %v, %v", again, err)
+			}
+		})
 	}
 }

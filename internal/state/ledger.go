@@ -49,6 +49,13 @@ func (s *Store) DropImage(ref, id string) error {
 	return s.changeLedger(func(l *Ledger) { l.Drop(ref, id) })
 }
 
+// KeepLedgerAside makes room for a new ledger where reading it gave err: what cannot be understood is renamed.
+func (s *Store) KeepLedgerAside(err error) error {
+	s.ledger.Lock()
+	defer s.ledger.Unlock()
+	return s.replaceable(s.layout.State("images.json"), err)
+}
+
 func (s *Store) changeLedger(change func(*Ledger)) error {
 	s.ledger.Lock()
 	defer s.ledger.Unlock()
