@@ -65,26 +65,26 @@ func (e *env) wanted(all bool) []secrets.Wanted {
 func wantedBy(app *manifest.App) []secrets.Wanted {
 	made := map[string]bool{}
 	var list []secrets.Wanted
-	add := func(name string, kind secrets.Kind, optional bool) {
-		list = append(list, secrets.Wanted{Name: name, Kind: kind, Apps: []string{app.ID}, Optional: optional})
+	add := func(name string, kind secrets.Kind, optional, oneLine bool) {
+		list = append(list, secrets.Wanted{Name: name, Kind: kind, Apps: []string{app.ID}, Optional: optional, OneLine: oneLine})
 	}
 	for _, g := range app.Container.GeneratedSecrets {
 		made[g.Name] = true
-		add(g.Name, secrets.Kind(g.Kind), false)
+		add(g.Name, secrets.Kind(g.Kind), false, true)
 	}
 	for _, s := range app.Container.SecretEnv {
 		if !made[s.SecretFile] {
-			add(s.SecretFile, secrets.Text, s.Optional)
+			add(s.SecretFile, secrets.Text, s.Optional, true)
 		}
 	}
 	if app.Ext("derived") == "lnd.conf" { // made with the wallet, and by nothing else
-		add(wallet.PasswordSecret, secrets.Text, true)
-		add(wallet.LegacySecret, secrets.Text, true)
-		add(wallet.SeedSecret, secrets.Words, true)
+		add(wallet.PasswordSecret, secrets.Text, true, true)
+		add(wallet.LegacySecret, secrets.Text, true, true)
+		add(wallet.SeedSecret, secrets.Words, true, false)
 	}
 	for _, m := range app.Container.SecretMounts {
 		if !made[m.SecretFile] {
-			add(m.SecretFile, secrets.Text, false)
+			add(m.SecretFile, secrets.Text, false, false)
 		}
 	}
 	return list
@@ -99,6 +99,7 @@ func merged(list []secrets.Wanted) map[string]secrets.Wanted {
 			w.Apps = union(old.Apps, w.Apps)
 			w.FirstBoot = w.FirstBoot || old.FirstBoot
 			w.Optional = w.Optional && old.Optional
+			w.OneLine = w.OneLine || old.OneLine
 			if !w.Kind.Generated() {
 				w.Kind = old.Kind
 			}

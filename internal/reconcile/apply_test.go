@@ -929,6 +929,42 @@ func TestStrangersAreNamedAndNeverTouched(t *testing.T) {
 	}
 }
 
+// A secret file that got a second line by a slip is told with its name, and no app gets either line or both; what runs goes on with the value that it has.
+func TestASecretOfTwoLines(t *testing.T) {
+	n := fiveRunning(t)
+	right, err := os.ReadFile(n.vault.Path("db-password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		if err := os.WriteFile(n.vault.Path("db-password"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(string(right) + "\n" + marker + "\n")
+	n.calls = nil
+	r := n.pass()
+	for _, id := range []string{"pgdb", "api"} {
+		got := n.result(r, id)
+		if got.Action != Failed || got.Error == nil || got.Error.Code != "secret" || !strings.Contains(got.Error.Message, n.layout.Secrets()+"/db-password") || strings.Contains(got.Error.Message, marker) {
+			t.Errorf("%s: %+v, %+v", id, got, got.Error)
+		}
+		if n.secrets["archy."+id+".DB"].value != string(right) || !n.containers[id].State.Running {
+			t.Errorf("%s lost what it had", id)
+		}
+	}
+	for _, c := range n.calls {
+		if strings.Contains(c, "secret") || strings.Contains(c, "stop") || strings.Contains(c, "restart") {
+			t.Errorf("call %q", c)
+		}
+	}
+	write(string(right) + "\n")
+	if r := n.pass(); r.ExitCode != ExitOK {
+		t.Errorf("corrected: %+v", r)
+	}
+	n.converged()
+}
+
 // Secrets are in the containers and in podman's store, and nowhere else.
 func TestSecretsAreNowhereElse(t *testing.T) {
 	n := newNode(t, five()).firstBootDone()

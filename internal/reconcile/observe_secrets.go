@@ -168,6 +168,8 @@ func (ob *observation) fault(a *App, problems []spec.Problem) *Fault {
 	switch p.Kind {
 	case spec.MissingGenerated, spec.MissingOperator:
 		return ob.secretFault(a, p.Name)
+	case spec.BadSecret:
+		return &Fault{Class: ClassFailed, Action: Failed, State: observedState(a), Code: "secret", Text: p.Error(), Hint: "correct the file, then: archy reconcile"}
 	case spec.BadPlaceholder:
 		return &Fault{Class: ClassWaiting, Action: Waiting, State: observedState(a), Code: "placeholder", Text: p.Error(), Hint: ""}
 	}

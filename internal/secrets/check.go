@@ -28,7 +28,8 @@ func (s *Store) Check(wanted []Wanted) []Finding {
 		if known && w.Kind == Bcrypt {
 			found = append(found, s.checkHash(name)...)
 		}
-		f := s.checkFile(name, known && !w.Optional)
+		oneLine := w.oneLine() || byName[strings.TrimSuffix(name, PlainSuffix)].Kind == Bcrypt
+		f := s.checkFile(name, known && !w.Optional, oneLine)
 		found = append(found, f...)
 	}
 	return found
@@ -106,7 +107,7 @@ func (s *Store) checkDir() (found []Finding, ok bool) {
 	return found, true
 }
 
-func (s *Store) checkFile(name string, required bool) []Finding {
+func (s *Store) checkFile(name string, required, oneLine bool) []Finding {
 	info, err := os.Lstat(s.Path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		if !required {
@@ -120,10 +121,10 @@ func (s *Store) checkFile(name string, required bool) []Finding {
 	if f, bad := s.typeFinding(name, info); bad {
 		return []Finding{f}
 	}
-	return append(s.access(name, info), s.checkContent(name)...)
+	return append(s.access(name, info), s.checkContent(name, oneLine)...)
 }
 
-func (s *Store) checkContent(name string) []Finding {
+func (s *Store) checkContent(name string, oneLine bool) []Finding {
 	raw, _, err := s.readRaw(name)
 	if err != nil {
 		var f Finding
@@ -134,6 +135,8 @@ func (s *Store) checkContent(name string) []Finding {
 	switch {
 	case strings.TrimLeft(text, "\r\n") == "":
 		return []Finding{s.finding(Empty, name, "is empty, which counts as missing", "archy secrets gen")}
+	case oneLine && strings.ContainsAny(strings.TrimLeft(text, "\r\n"), "\r\n\x00"):
+		return []Finding{s.finding(Lines, name, "holds more than one line, or a NUL byte; no app gets it", "leave only the line with the value in "+s.Path(name))}
 	case len(text) != len(raw):
 		return []Finding{s.finding(Newline, name, "ends with a line break, which an app that mounts the file would read too",
 			fmt.Sprintf("truncate -s %d %s", len(text), s.Path(name)))}

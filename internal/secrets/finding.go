@@ -20,6 +20,7 @@ const (
 	Mode        Code = "mode"
 	Owner       Code = "owner"
 	Newline     Code = "newline"
+	Lines       Code = "lines"
 	Symlink     Code = "symlink"
 	NotRegular  Code = "not-regular"
 	Unreadable  Code = "unreadable"

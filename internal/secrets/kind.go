@@ -82,18 +82,21 @@ type Wanted struct {
 	Apps      []string `json:"apps,omitempty"` // ids of the apps that read it
 	FirstBoot bool     `json:"first_boot"`     // made on every node, whatever is installed
 	Optional  bool     `json:"optional"`       // absence is no fault: an operator's file
+	OneLine   bool     `json:"-"`              // whatever its kind: a variable or a line of a file has it
 }
+
+func (w Wanted) oneLine() bool { return w.OneLine || w.Kind.Generated() }
 
 // FirstBootSecrets are made on every node whatever its profile, because later installs rely on them. The apps are
 // the shipped readers; what the manifests say wins where both speak of one name.
 func FirstBootSecrets() []Wanted {
 	return []Wanted{
 		{"bitcoin-rpc-password", Hex16, []string{"bitcoin-knots", "bitcoin-core", "lnd", "bitcoin-ui", "electrumx",
-			"archy-nbxplorer", "mempool-api", "fedimint", "fedimint-gateway"}, true, false},
-		{"mempool-db-password", Hex16, []string{"archy-mempool-db", "mempool-api"}, true, false},
-		{"mysql-root-db-password", Hex16, []string{"archy-mempool-db"}, true, false},
-		{"btcpay-db-password", Hex16, []string{"archy-btcpay-db", "archy-nbxplorer", "btcpay-server"}, true, false},
-		{"filebrowser-admin-hash", Bcrypt, []string{"filebrowser"}, true, false},
-		{"fmcd-password", Hex16, []string{"fedimint-clientd"}, true, false},
+			"archy-nbxplorer", "mempool-api", "fedimint", "fedimint-gateway"}, true, false, true},
+		{"mempool-db-password", Hex16, []string{"archy-mempool-db", "mempool-api"}, true, false, true},
+		{"mysql-root-db-password", Hex16, []string{"archy-mempool-db"}, true, false, true},
+		{"btcpay-db-password", Hex16, []string{"archy-btcpay-db", "archy-nbxplorer", "btcpay-server"}, true, false, true},
+		{"filebrowser-admin-hash", Bcrypt, []string{"filebrowser"}, true, false, true},
+		{"fmcd-password", Hex16, []string{"fedimint-clientd"}, true, false, true},
 	}
 }

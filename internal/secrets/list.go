@@ -91,6 +91,7 @@ func index(wanted []Wanted) map[string]Wanted {
 			w.Apps = slices.Compact(slices.Sorted(slices.Values(slices.Concat(old.Apps, w.Apps))))
 			w.FirstBoot = w.FirstBoot || old.FirstBoot
 			w.Optional = w.Optional && old.Optional
+			w.OneLine = w.OneLine || old.OneLine
 			if w.Kind == "" || w.Kind == Text && old.Kind != "" {
 				w.Kind = old.Kind
 			}

@@ -719,6 +719,12 @@ func TestCheckAndRepair(t *testing.T) {
 		{"empty", func(t *testing.T, s *Store) { put(t, s, "a", "") }, []Code{Empty}, false},
 		{"empty of the operator", func(t *testing.T, s *Store) { put(t, s, "opt", "\n") }, []Code{Empty}, false},
 		{"line break", func(t *testing.T, s *Store) { put(t, s, "a", "x\r\n") }, []Code{Newline}, false},
+		{"two lines", func(t *testing.T, s *Store) { put(t, s, "a", "\nx\ny\n") }, []Code{Lines}, false},
+		{"two lines of an old system", func(t *testing.T, s *Store) { put(t, s, "a", "x\ry") }, []Code{Lines}, false},
+		{"NUL", func(t *testing.T, s *Store) { put(t, s, "a", "x\x00") }, []Code{Lines}, false},
+		{"two lines of the operator for a variable", func(t *testing.T, s *Store) { put(t, s, "var", "x\ny") }, []Code{Lines}, false},
+		{"two lines of the operator for a file", func(t *testing.T, s *Store) { put(t, s, "opt", "x\ny") }, nil, false},
+		{"two lines of plain text", func(t *testing.T, s *Store) { put(t, s, "h.pw", "x\ny") }, []Code{Lines, PlainOther}, false},
 		{"not a hash", func(t *testing.T, s *Store) { put(t, s, "h", "plain") }, []Code{NotAHash}, false},
 		{"no plain text", func(t *testing.T, s *Store) { remove(t, s.Path("h.pw")) }, []Code{PlainAbsent}, false},
 		{"other plain text", func(t *testing.T, s *Store) { put(t, s, "h.pw", "other") }, []Code{PlainOther}, false},
@@ -727,7 +733,8 @@ func TestCheckAndRepair(t *testing.T) {
 			chmod(t, s.Path("stray"), 0o666)
 		}, []Code{Mode}, true},
 	}
-	wanted := []Wanted{{Name: "a", Kind: Hex16}, {Name: "h", Kind: Bcrypt}, {Name: "opt", Kind: Text, Optional: true}}
+	wanted := []Wanted{{Name: "a", Kind: Hex16}, {Name: "h", Kind: Bcrypt}, {Name: "opt", Kind: Text, Optional: true},
+		{Name: "var", Kind: Text, Optional: true, OneLine: true}}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newStore(t)

@@ -80,7 +80,7 @@ func (r *resolver) env(c *Container) {
 func (r *resolver) secretValues() map[string]secrets.Value {
 	vals := map[string]secrets.Value{}
 	for _, s := range r.App.Container.SecretEnv {
-		vals[s.Key] = r.secret(s.SecretFile, s.Optional)
+		vals[s.Key] = r.oneLine(s.SecretFile, r.secret(s.SecretFile, s.Optional))
 	}
 	return vals
 }
@@ -99,6 +99,18 @@ func (r *resolver) secret(name string, optional bool) secrets.Value {
 		r.problem(MissingOperator, name, "put it into %s", r.Layout.Secrets()+"/"+name)
 	}
 	return secrets.Value{}
+}
+
+// oneLine keeps a text back that a variable cannot carry: two lines are a slip of whoever wrote the file, and no app is to be made with them.
+func (r *resolver) oneLine(name string, v secrets.Value) secrets.Value {
+	if v.Missing() {
+		return v
+	}
+	if err := v.SingleLine(name); err != nil {
+		r.problem(BadSecret, name, "leave only the line with the value in %s: it holds more than one, or a NUL byte", r.Layout.Secrets()+"/"+name)
+		return secrets.Value{}
+	}
+	return v
 }
 
 func (r *resolver) generated(name string) bool {
@@ -213,6 +225,9 @@ func (r *resolver) secretMounts(c *Container) {
 	}
 	for _, m := range r.App.Container.SecretMounts {
 		val := r.secret(m.SecretFile, false)
+		if r.generated(m.SecretFile) { // the operator's own file may be a key of many lines
+			val = r.oneLine(m.SecretFile, val)
+		}
 		if val.Missing() {
 			continue
 		}

@@ -214,6 +214,20 @@ func TestProblems(t *testing.T) {
 		{"empty file of the operator", func(a *manifest.App, _ *Input) {
 			a.Container.SecretEnv = []manifest.SecretEnv{{Key: "K", SecretFile: "empty"}}
 		}, "missing operator secret empty: put it into /var/lib/archipelago/secrets/empty"},
+		{"two lines for a variable", func(a *manifest.App, in *Input) {
+			a.Container.SecretEnv = []manifest.SecretEnv{{Key: "K", SecretFile: "two", Optional: true}}
+			in.Secret = func(string) (secrets.Value, bool) { return secrets.New("one\ntwo"), true }
+		}, "unusable secret two: leave only the line with the value in /var/lib/archipelago/secrets/two: it holds more than one, or a NUL byte"},
+		{"two lines for a part of a variable", func(a *manifest.App, in *Input) {
+			a.Container.SecretEnv = []manifest.SecretEnv{{Key: "K", SecretFile: "two", Pass: new(bool)}}
+			a.Container.DerivedEnv = []manifest.DerivedEnv{{Key: "URL", Template: "http://u:${K}@h/"}}
+			in.Secret = func(string) (secrets.Value, bool) { return secrets.New("one\ntwo"), true }
+		}, "unusable secret two: leave only the line with the value in /var/lib/archipelago/secrets/two: it holds more than one, or a NUL byte"},
+		{"two lines of a generated file", func(a *manifest.App, in *Input) {
+			a.Container.SecretMounts = []manifest.SecretMount{{SecretFile: "two", Target: "/two"}}
+			a.Container.GeneratedSecrets = []manifest.GeneratedSecret{{Name: "two", Kind: "hex16"}}
+			in.Secret = func(string) (secrets.Value, bool) { return secrets.New("one\ntwo"), true }
+		}, "unusable secret two: leave only the line with the value in /var/lib/archipelago/secrets/two: it holds more than one, or a NUL byte"},
 		{"secret file", func(a *manifest.App, _ *Input) {
 			a.Container.SecretMounts = []manifest.SecretMount{{SecretFile: "cert", Target: "/cert"}}
 		}, "missing operator secret cert: put it into /var/lib/archipelago/secrets/cert"},
