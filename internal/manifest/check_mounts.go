@@ -72,13 +72,13 @@ func (c checker) source(field string, v Volume) {
 	case v.Type == NamedVolume && !matches(namePattern, v.Source):
 		c.errorf(field, "letters, digits, hyphens, underscores and dots", "%s is not the name of a volume", quote(v.Source))
 	case v.Type == Bind:
-		c.bindSource(field, v.Source)
+		c.bindSource(field, v)
 	}
 }
 
 // bindSource keeps an app inside the data directory, away from sockets.
-func (c checker) bindSource(field, source string) {
-	hint := "a path below " + Root
+func (c checker) bindSource(field string, v Volume) {
+	source, hint := v.Source, "a path below "+Root
 	switch {
 	case strings.HasSuffix(source, ".sock") || strings.HasSuffix(source, ".socket"):
 		c.errorf(field, "no app gets a socket of the node", "%s is a socket", quote(source))
@@ -92,7 +92,18 @@ func (c checker) bindSource(field, source string) {
 		c.errorf(field, hint, "%s holds a colon, which separates source and target", quote(source))
 	case source == Root+"/secrets":
 		c.errorf(field, "use container.secret_mounts", "would show the app every secret of the node")
+	case within(source, Root+"/secrets") && (path.Dir(source) != Root+"/secrets" || !v.ReadOnly()):
+		c.errorf(field, "use container.secret_mounts, or one file with options: [ro]", "%s is among the secrets, which no app writes", quote(source))
+	case ofArchy(source):
+		c.errorf(field, "a directory of the app's own", "%s is archy's own, and podman's: no app gets it", quote(source))
 	}
+}
+
+// ofArchy tells that a path is, or lies in, what archy remembers and what podman stores: an app that could write there would have the node, and the wallets.
+func ofArchy(source string) bool {
+	return slices.ContainsFunc([]string{"state", "containers", "user-stopped.json"}, func(name string) bool {
+		return source == Root+"/"+name || within(source, Root+"/"+name)
+	})
 }
 
 // target checks a path inside the container.
