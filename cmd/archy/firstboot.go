@@ -148,7 +148,8 @@ func didYouMean(name string, known []string) string {
 func openFirstBoot(cmd *cobra.Command) (*env, error) {
 	e, err := openEnv(cmd)
 	if errors.Is(err, node.ErrNoUser) {
-		return nil, &exitError{exitFailed, "preflight", err, "useradd --create-home --uid 1000 --shell /bin/bash archipelago"}
+		cfg, _ := cliOf(cmd).loadConfig()
+		return nil, &exitError{exitFailed, "preflight", err, "useradd --create-home --uid 1000 --shell /bin/bash " + cfg.ServiceUser}
 	}
 	if err != nil {
 		return nil, err

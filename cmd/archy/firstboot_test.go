@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"git.tx1138.com/lfg2025/archy/dist"
 	"git.tx1138.com/lfg2025/archy/internal/firstboot"
@@ -94,5 +97,19 @@ func TestTwoFirstBootsAtOnce(t *testing.T) {
 	}
 	if shim := string(dist.Text("scripts/first-boot-containers.sh")); !strings.Contains(shim, "\nexec /usr/local/bin/archy first-boot --wait-lock 2h \"$@\"\n") {
 		t.Errorf("the script of the old name does not wait:\n%s", shim)
+	}
+}
+
+// TestFirstBootNamesTheConfiguredUser: where the service user is not there, the hint makes the one that the configuration names.
+func TestFirstBootNamesTheConfiguredUser(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "archy.yaml")
+	if err := os.WriteFile(file, []byte("service_user: keeper-of-nothing\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := &cobra.Command{}
+	cmd.SetContext(context.WithValue(t.Context(), cliKey{}, &cli{config: file}))
+	_, err := openFirstBoot(cmd)
+	if got := classify(err); got.Class != "preflight" || got.Hint != "useradd --create-home --uid 1000 --shell /bin/bash keeper-of-nothing" {
+		t.Errorf("%+v", got)
 	}
 }

@@ -124,7 +124,7 @@ func (e *env) printUpdate(r update.Result, code int) error {
 }
 
 // updateError gives the errors of an update their codes; unsound is that of damaged backups.
-func updateError(err error, unsound int) error {
+func (e *env) updateError(err error, unsound int) error {
 	var (
 		asked   *update.UsageError
 		pending *update.PendingError
@@ -144,7 +144,7 @@ func updateError(err error, unsound int) error {
 		return &exitError{exitFailed, "marker", err, "archy update status"}
 	case errors.Is(err, syscall.EROFS):
 		return &exitError{exitFailed, "read-only", err,
-			"the unit that calls this needs: ReadWritePaths=/var/lib/archipelago /run/archy (docs/update.md)"}
+			fmt.Sprintf("the unit that calls this needs: ReadWritePaths=%s %s (docs/update.md)", e.Layout.DataDir, e.Layout.LockDir)}
 	}
 	return err
 }

@@ -28,7 +28,7 @@ restart; 5: another update waits for its verdict.`,
 			}
 			m, err := u.Mark(cmd.Context(), o)
 			if err != nil {
-				return updateError(err, exitFailed)
+				return e.updateError(err, exitFailed)
 			}
 			return e.printUpdate(update.Result{Marker: m}, exitOK)
 		},

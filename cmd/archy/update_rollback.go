@@ -37,7 +37,7 @@ With unsound backups nothing is changed, exit 6.`,
 			}
 			r, err := u.Rollback(cmd.Context())
 			if err != nil {
-				return updateError(err, exitHuman)
+				return e.updateError(err, exitHuman)
 			}
 			return e.printUpdate(r, verdictCode(r.Marker, exitOK))
 		},

@@ -28,7 +28,7 @@ func updateStatusCmd() *cobra.Command {
 			pending, err1 := u.Pending()
 			last, err2 := u.Last()
 			if err := errors.Join(err1, err2); err != nil {
-				return updateError(err, exitFailed)
+				return e.updateError(err, exitFailed)
 			}
 			return e.printUpdates(pending, last)
 		},

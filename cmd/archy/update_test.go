@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 	"git.tx1138.com/lfg2025/archy/internal/update"
 )
@@ -31,8 +33,12 @@ func TestUpdateExitCodes(t *testing.T) {
 		"anything else":     {errors.New("x"), exitHuman, 1},
 		"not root":          {requireRoot("archy update mark", 1000), exitFailed, 2},
 	}
+	e := &env{Layout: node.Layout{DataDir: "/srv/node", LockDir: "/run/lock/archy"}}
+	if got := classify(e.updateError(errs["read-only"].err, exitFailed)).Hint; !strings.Contains(got, "ReadWritePaths=/srv/node /run/lock/archy ") {
+		t.Errorf("hint %q", got)
+	}
 	for name, tt := range errs {
-		if got := classify(updateError(tt.err, tt.unsound)).Code; got != tt.code {
+		if got := classify(e.updateError(tt.err, tt.unsound)).Code; got != tt.code {
 			t.Errorf("%s: exit code %d, want %d", name, got, tt.code)
 		}
 	}

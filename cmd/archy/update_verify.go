@@ -31,7 +31,7 @@ answers; 6: it could not be brought back, see archy update status.`,
 			}
 			r, err := u.Verify(cmd.Context())
 			if err != nil {
-				return updateError(err, exitHuman)
+				return e.updateError(err, exitHuman)
 			}
 			return e.printUpdate(r, verdictCode(r.Marker, exitPartial))
 		},

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io/fs"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -507,5 +508,19 @@ func TestNotANode(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(f.root); len(entries) != 0 {
 		t.Errorf("something was made: %v", entries)
+	}
+}
+
+// TestStateOfAnotherUser: the mend names the configured user, and no app's data (incident 13: the directory of user-stopped.json is that of all of them).
+func TestStateOfAnotherUser(t *testing.T) {
+	n := &Node{User: node.User{Name: "keeper"}, Layout: node.Layout{DataDir: "/srv/node"}}
+	for path, want := range map[string]string{
+		n.Layout.UserStopped():        "sudo chown keeper: /srv/node /srv/node/user-stopped.json",
+		n.Layout.State("heal.json"):   "sudo chown keeper: /srv/node/state /srv/node/state/heal.json",
+		n.Layout.State("apps/a.json"): "sudo chown keeper: /srv/node/state/apps /srv/node/state/apps/a.json",
+	} {
+		if got := n.stateFinding(path, fs.ErrPermission).Mend; got != want {
+			t.Errorf("%s: mend %q, want %q", path, got, want)
+		}
 	}
 }

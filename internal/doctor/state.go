@@ -27,12 +27,12 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 func stateFiles(_ context.Context, n *Node) []Finding {
 	var list []Finding
 	for _, p := range n.State.ReadAll().Problems {
-		list = append(list, stateFinding(p.Path, p.Err))
+		list = append(list, n.stateFinding(p.Path, p.Err))
 	}
 	for _, name := range []string{"images", "first-boot", "heal"} {
 		path := n.Layout.State(name + ".json")
 		if err := wholeDocument(n.Layout.Host(path)); err != nil {
-			list = append(list, stateFinding(path, err))
+			list = append(list, n.stateFinding(path, err))
 		}
 	}
 	return append(list, lastResults(n)...)
@@ -44,7 +44,7 @@ func lastResults(n *Node) (list []Finding) {
 		path := n.Layout.State(name + ".json")
 		switch err := wholeDocument(n.Layout.Host(path)); {
 		case errors.Is(err, fs.ErrPermission):
-			list = append(list, stateFinding(path, err))
+			list = append(list, n.stateFinding(path, err))
 		case err != nil:
 			list = append(list, info(path, "%v; it is no loss, the next pass writes it anew", err).by("archy reconcile"))
 		}
@@ -52,12 +52,13 @@ func lastResults(n *Node) (list []Finding) {
 	return list
 }
 
-func stateFinding(path string, err error) Finding {
+func (n *Node) stateFinding(path string, err error) Finding {
 	switch {
 	case strings.Contains(err.Error(), "newer archy"):
 		return failure(path, "%v; it is left alone", err).by("install that archy again: an older one cannot go on from here")
 	case errors.Is(err, fs.ErrPermission):
-		return failure(path, "%v", err).by("sudo chown -R archipelago:archipelago %s", filepath.Dir(path))
+		// Never recursive: the data of the apps lie beside user-stopped.json, and below state in the trash (incident 13).
+		return failure(path, "%v", err).by("sudo chown %s: %s %s", n.User.Name, filepath.Dir(path), path)
 	}
 	return failure(path, "%v; it is kept aside when archy has to write in its place", err).by("sudo mv %s %s.broken, then archy reconcile", path, path)
 }

@@ -25,7 +25,7 @@ type BusError struct {
 }
 
 func (e *BusError) Error() string {
-	return fmt.Sprintf("user bus %s: %v; try: sudo loginctl enable-linger archipelago", e.Address, e.Cause)
+	return fmt.Sprintf("user bus %s: %v", e.Address, e.Cause)
 }
 
 // Unwrap returns ErrNoUserBus and the cause.
