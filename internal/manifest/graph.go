@@ -41,6 +41,16 @@ func (s *Set) Meets(id, need string) bool {
 	return id == need || slices.Contains(s.Alternatives(need), id)
 }
 
+// StandsFor tells whether an app, which may be broken, meets a dependency on need or rules need out: of a manifest that cannot be
+// read, what the other one says of the two must do.
+func (s *Set) StandsFor(id, need string) bool {
+	if s.Meets(id, need) {
+		return true
+	}
+	app, ok := s.Apps[need]
+	return ok && slices.Contains(app.Conflicts, id)
+}
+
 // Provider is the app that meets a dependency on need: need itself when it is chosen, else the first
 // alternative that is, else need. chosen tells which apps are installed, or are to be.
 func (s *Set) Provider(need string, chosen func(id string) bool) string {
@@ -59,14 +69,14 @@ func (s *Set) InConflict(a, b string) bool {
 	return ok1 && ok2 && conflict(one, two)
 }
 
-// Needs lists the apps that an app depends on, in the order of its manifest; storage is left out.
+// Needs lists the apps that an app depends on, in the order of its manifest, which may be broken; storage is left out.
 func (s *Set) Needs(id string) []Dependency {
-	app, ok := s.Apps[id]
+	doc, ok := s.docs[id]
 	if !ok {
 		return nil
 	}
 	var out []Dependency
-	for _, d := range app.Dependencies {
+	for _, d := range doc.app.Dependencies {
 		if d.AppID != "" {
 			out = append(out, d)
 		}

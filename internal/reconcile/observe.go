@@ -248,7 +248,7 @@ func (ob *observation) createMissing(wants map[string]want) {
 	for _, id := range ob.Set.Order() {
 		named := slices.Contains(ob.Options.Only, id)
 		switch {
-		case wants[id].Want == WantNone && (named || len(ob.Options.Only) == 0 && !ob.removed(id) && !ob.second(id)) && !ob.alternativeWanted(wants, id):
+		case wants[id].Want == WantNone && (named || len(ob.Options.Only) == 0 && !ob.removed(id) && !ob.second(id)) && ob.provider(wants, id) == id:
 			wants[id] = want{WantRunning, state.ByCreateMissing}
 		case wants[id].Want == WantAbsent && named:
 			wants[id] = want{WantRunning, state.ByCreateMissing}
@@ -267,10 +267,6 @@ func (ob *observation) second(id string) bool {
 	return !ob.named(id) && slices.ContainsFunc(ob.Set.Alternatives(id), ob.named)
 }
 
-func (ob *observation) alternativeWanted(wants map[string]want, id string) bool {
-	return slices.ContainsFunc(ob.Set.Alternatives(id), func(other string) bool { return wants[other].Want == WantRunning })
-}
-
 // pullIn wants what a newly wanted app needs. Apps that are installed already got theirs when they were installed.
 func (ob *observation) pullIn(wants map[string]want, id string) {
 	if !slices.Contains([]string{state.ByCreateMissing, state.ByFirstBoot, state.ByDependency}, wants[id].by) {
@@ -280,8 +276,8 @@ func (ob *observation) pullIn(wants map[string]want, id string) {
 		return // dependencies are checked, not repaired
 	}
 	for _, n := range ob.Set.Needs(id) {
-		p := ob.Set.Provider(n.AppID, func(x string) bool { return wants[x].Want == WantRunning })
-		if wants[p].Want == WantNone && !ob.removed(p) {
+		p := ob.provider(wants, n.AppID)
+		if wants[p].Want == WantNone && !ob.removed(p) && !ob.brokenAndHere(p) {
 			wants[p] = want{WantRunning, state.ByDependency}
 			ob.pullIn(wants, p)
 		}
@@ -301,8 +297,32 @@ func (ob *observation) companions(wants map[string]want) {
 	}
 }
 
+// provider is the app that meets a dependency on need. One that is installed does so also while its manifest is broken: its
+// alternative, which nobody installed, is no answer to a slip of the pen.
 func (ob *observation) provider(wants map[string]want, need string) string {
-	return ob.Set.Provider(need, func(id string) bool { return wants[id].Want == WantRunning || wants[id].Want == WantStopped })
+	installed := func(id string) bool { return wants[id].Want == WantRunning || wants[id].Want == WantStopped }
+	p := ob.Set.Provider(need, installed)
+	if installed(p) {
+		return p
+	}
+	for _, id := range sortedKeys(ob.Set.Broken) {
+		if ob.brokenAndHere(id) && ob.Set.StandsFor(id, need) {
+			return id
+		}
+	}
+	return need
+}
+
+// brokenAndHere tells that an app is installed whose manifest cannot be used: so its record says, or, where none can be read, its
+// container or its unit.
+func (ob *observation) brokenAndHere(id string) bool {
+	if _, broken := ob.Set.Broken[id]; !broken || ob.removed(id) {
+		return false
+	}
+	r, found := ob.records[id]
+	_, unread := ob.unread[id]
+	_, err := os.Stat(ob.Layout.Host(ob.Layout.Unit(id)))
+	return found && r.Installed || unread || err == nil || ob.containers[id].Name != ""
 }
 
 // apps resolves every app, and asks those that run how they are.
@@ -343,13 +363,23 @@ func (ob *observation) newApp(app *manifest.App) *App {
 	a.Force = ob.Options.Force && a.Selected
 	ob.attach(a)
 	ob.command(a)
-	for _, n := range ob.Set.Needs(app.ID) {
-		a.Needs = append(a.Needs, Need{App: ob.provider(ob.wants, n.AppID), Condition: n.Condition})
+	ob.needs(a)
+	for _, n := range a.Needs {
+		if ob.brokenAndHere(n.App) {
+			a.Broken = append(a.Broken, manifest.Finding{File: app.File, Field: "app.dependencies", Severity: manifest.Error,
+				Message: "needs " + n.App + ", whose manifest is broken", Hint: "correct " + ob.Set.Broken[n.App][0].File})
+		}
 	}
 	for _, p := range app.Container.RestartOnPeerChange {
 		a.Peers = append(a.Peers, ob.provider(ob.wants, p))
 	}
 	return a
+}
+
+func (ob *observation) needs(a *App) {
+	for _, n := range ob.Set.Needs(a.ID) {
+		a.Needs = append(a.Needs, Need{App: ob.provider(ob.wants, n.AppID), Condition: n.Condition})
+	}
 }
 
 // command marks what a command of the owner wants of the app.
@@ -390,11 +420,12 @@ func (ob *observation) legacyName(a *App) {
 // broken adds the apps whose manifests cannot be used: they are named and left, the rest goes on.
 func (ob *observation) broken() {
 	for _, id := range sortedKeys(ob.Set.Broken) {
-		a := &App{ID: id, Container: id, Tier: 3, Broken: ob.Set.Broken[id], Want: WantRunning,
+		a := &App{ID: id, Container: id, Tier: 3, Broken: ob.Set.Broken[id], Want: WantRunning, Nowhere: !ob.brokenAndHere(id),
 			Selected: len(ob.Options.Only) == 0 || slices.Contains(ob.Options.Only, id)}
 		if r, ok := ob.records[id]; ok && r.Container != "" {
 			a.Container = r.Container
 		}
+		ob.needs(a)
 		ob.attach(a)
 		ob.command(a)
 		ob.brokenWant(a)

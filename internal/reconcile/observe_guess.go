@@ -33,6 +33,11 @@ func (ob *observation) take(g *observation) bool {
 	if !maps.Equal(g.wants, ob.wants) || len(g.drafts) > 0 {
 		return false
 	}
+	for id := range ob.Set.Broken {
+		if g.brokenAndHere(id) != ob.brokenAndHere(id) {
+			return false
+		}
+	}
 	for _, a := range g.w.Apps {
 		if a.Fault != nil || !ob.asGuessed(a) {
 			return false

@@ -95,7 +95,7 @@ func decide(a *App, w *World, o Options) *Verdict {
 
 // unusable: the manifest has errors, or one that the app needs has.
 func unusable(a *App, _ *World, _ Options) *Verdict {
-	if a.Manifest != nil {
+	if a.Manifest != nil && len(a.Broken) == 0 {
 		return nil
 	}
 	v := failed("-", observedState(a), "manifest", "the manifest has errors", "run: archy apps lint")
@@ -406,14 +406,14 @@ func rollbackHint(a *App) string {
 // conflict, row 33: two alternatives never share a data directory.
 func conflict(a *App, w *World, _ Options) *Verdict {
 	for _, other := range w.Apps {
-		if !excludes(a, other) || !(other.Running() || other.Want == WantRunning) {
+		if !excludes(a, other) || !(other.Running() || other.installed()) {
 			continue
 		}
 		hint := fmt.Sprintf("stop one of them: archy stop %s, or archy stop %s", a.ID, other.ID)
 		switch {
 		case a.Running() && other.Running():
 			return human("33", "conflict", "conflict", "runs beside "+other.ID+", which shares its data", hint)
-		case other.Running(), !a.Running() && installedBefore(other, a):
+		case other.Running(), !a.Running() && other.Want == WantRunning && installedBefore(other, a), !a.Running() && isNew(a) && !isNew(other):
 			return left("33", "conflict", "conflict with "+other.ID, ClassOK)
 		}
 	}
@@ -425,6 +425,9 @@ func excludes(a, b *App) bool {
 	names := func(x, y *App) bool { return x.Manifest != nil && slices.Contains(x.Manifest.Conflicts, y.ID) }
 	return a.ID != b.ID && (names(a, b) || names(b, a))
 }
+
+// isNew tells that the app is wanted for the first time, or again. One whose manifest is broken is not.
+func isNew(a *App) bool { return a.Manifest != nil && (a.Record == nil || !a.Record.Installed) }
 
 // installedBefore orders two alternatives of which none runs: the one with a record, then the older record.
 func installedBefore(a, b *App) bool {

@@ -87,7 +87,7 @@ func needed(a *App, w *World, _ Options) *Verdict {
 }
 
 // installed tells that the app is on the node, whether it runs or not.
-func (a *App) installed() bool { return a.Want == WantRunning || a.Want == WantStopped }
+func (a *App) installed() bool { return !a.Nowhere && (a.Want == WantRunning || a.Want == WantStopped) }
 
 // dependants are the ids of the apps that directly need this one and for which ok holds, in the order of starts.
 func dependants(w *World, a *App, ok func(*App) bool) []string {

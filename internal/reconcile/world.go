@@ -80,9 +80,11 @@ func (w *World) podmanState() heal.State {
 type App struct {
 	ID, Container string
 	Tier          int
-	// Manifest is nil when it cannot be used; Broken says why.
+	// Manifest is nil when it cannot be used; Broken says why, or what is wrong with the manifest of an app that this one needs.
 	Manifest *manifest.App
 	Broken   []manifest.Finding
+	// Nowhere tells of an app without a manifest that nothing of it is on the node.
+	Nowhere bool
 
 	Want     Want
 	Selected bool
