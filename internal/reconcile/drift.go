@@ -65,13 +65,16 @@ func ServiceOf(cgroup string) string {
 }
 
 // pins are what a migration keeps of the old container: published ports that the manifest lacks, where its data lie, and
-// what its database calls itself.
+// what its database calls itself; and until then what the container is called.
 func (ob *observation) pins(a *App, in podman.Inspect) state.Pinned {
 	var p state.Pinned
 	if a.Record != nil {
 		p = a.Record.Pinned
 	}
 	p.ExtraPorts, p.Env = nil, databaseNames(a.Manifest, in.Env.Map())
+	if p.Name = ""; in.Name != a.Container {
+		p.Name = in.Name
+	}
 	wanted := map[string]bool{}
 	for _, w := range a.Manifest.Ports {
 		wanted[fmt.Sprintf("%d/%s", w.Host, w.Protocol)] = true

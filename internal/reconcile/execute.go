@@ -92,13 +92,13 @@ func (r *run) adopt(c *change) error {
 	return r.Records.WriteRecord(c.record)
 }
 
-// pinAdopted keeps what the container of an adopted app says of its data, its ports and its database, and nobody else.
+// pinAdopted keeps what the container of an adopted app says of its name, its data, its ports and its database, and nobody else.
 func (c *change) pinAdopted() {
 	if c.Inspect == nil {
 		return
 	}
 	p := &c.record.Pinned
-	p.Volumes, p.Held, p.ExtraPorts, p.Env = c.Pins.Volumes, c.Pins.Held, c.Pins.ExtraPorts, c.Pins.Env
+	p.Name, p.Volumes, p.Held, p.ExtraPorts, p.Env = c.Pins.Name, c.Pins.Volumes, c.Pins.Held, c.Pins.ExtraPorts, c.Pins.Env
 }
 
 // refreshAdopted keeps the record of an adopted container up to date: somebody may make it anew with other mounts, and a record that an
@@ -200,8 +200,8 @@ func (r *run) writeUnit(ctx context.Context, c *change, op Operation) error {
 		c.record.Op = nil // a change that was broken off before its restart, and that nobody wants any more
 	}
 	c.pinUser()
-	c.record.Disks = c.Disks   // the unit asserts them
-	c.record.Pinned.Held = nil // the unit has them, or they were given up
+	c.record.Disks = c.Disks                             // the unit asserts them
+	c.record.Pinned.Held, c.record.Pinned.Name = nil, "" // the unit has them, or they were given up
 	c.record.UnitDigests = rememberDigest(c.record.UnitDigests, digest(op.Content))
 	if err := r.Records.WriteRecord(c.record); err != nil {
 		return err

@@ -151,7 +151,7 @@ func (r *run) startNew(ctx context.Context, c *change) error { return r.bringUp(
 func (r *run) migrated(ctx context.Context, c *change) error {
 	c.record.OldContainers = append(c.record.OldContainers, state.OldContainer{
 		ID: c.record.Op.OldContainerID, Name: c.record.Op.OldName, RenamedAt: r.Now().UTC()})
-	c.record.Pinned.Held = nil
+	c.record.Pinned.Held, c.record.Pinned.Name = nil, ""
 	c.result.Action, c.result.Class = Migrated, ClassOK
 	c.result.Cause = "the old container is kept for 24 h as " + c.record.Op.OldName
 	c.result.Error = nil
@@ -186,7 +186,7 @@ func (r *run) undoMigration(ctx context.Context, c *change, why error) error {
 	c.changed = true
 	c.record.Op, c.record.Owner, c.record.PendingRestart = nil, state.Legacy, ""
 	p := c.record.Pinned
-	c.record.Pinned = state.Pinned{Volumes: p.Volumes, Held: p.Held, ExtraPorts: p.ExtraPorts, Env: p.Env} // as adopted
+	c.record.Pinned = state.Pinned{Name: p.Name, Volumes: p.Volumes, Held: p.Held, ExtraPorts: p.ExtraPorts, Env: p.Env} // as adopted
 	if err := r.Records.WriteRecord(c.record); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -492,7 +493,7 @@ func (ob *observation) resolveSpec(ctx context.Context, a *App) {
 		facts.DataDisk = ob.bitcoinDisk
 	}
 	in := spec.Input{App: a.Manifest, Layout: ob.Layout, Facts: facts, Config: ob.Config, Bitcoin: ob.bitcoin,
-		Container: func(id string) string { return ob.containerOf(id) }, ConfigDigest: files.digest, Pinned: ob.pinned(a),
+		Container: func(id string) string { return ob.containerOf(id) }, Called: ob.called, ConfigDigest: files.digest, Pinned: ob.pinned(a),
 		Secret:    func(name string) (secrets.Value, bool) { return ob.secret(a, name) },
 		Generated: ob.generatedByAnyone, IsFile: ob.isFile}
 	if a.Manifest.Container.Build != nil {
@@ -583,6 +584,21 @@ func (ob *observation) containerOf(id string) string {
 		return app.Unit()
 	}
 	return ""
+}
+
+// called is what answers for an app on its bridge: an adopted container does so under the name that older releases gave it, until it
+// moves to a unit. One that is gone for the moment keeps it.
+func (ob *observation) called(id string) string {
+	a := ob.w.app(ob.provider(ob.wants, id)) // needs are resolved first
+	switch {
+	case a == nil:
+		return ob.containerOf(id)
+	case a.Legacy() && a.Selected && ob.moves(a) && a.MigrationFault == nil:
+		return a.Container
+	case a.C == nil && isLegacyRecord(a):
+		return cmp.Or(a.Record.Pinned.Name, a.Container)
+	}
+	return a.liveName()
 }
 
 // services asks systemd about all services at once, about those in more detail that are not simply running, and for

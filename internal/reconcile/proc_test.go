@@ -338,6 +338,54 @@ func TestADependencyUnderAnOlderName(t *testing.T) {
 	n.unharmed()
 }
 
+// An app that archy makes finds what it needs under the name that its container has, as mempool-api does mempool-electrs, also while podman
+// has lost that one; and under the unit's name as soon as it is a unit.
+func TestAnAdoptedContainerIsReachedByItsOwnName(t *testing.T) {
+	t.Parallel()
+	apps := five()
+	apps["base"] += "  extensions:\n    archipelago: {legacy_names: [old-base]}\n"
+	apps["api"] += "  environment: [HOST=base, OTHER=pgdb, NAME=the base]\n"
+	n := newNode(t, apps).firstBootDone()
+	n.script("old-base", "docker.io/example/base:v1.0")
+	reaches := func(when, name string) {
+		t.Helper()
+		env := strings.Join(directives([]byte(n.unit("api")), "Environment"), " ")
+		if !strings.Contains(env, "HOST="+name+" ") || !strings.Contains(env, "OTHER=pgdb") || !strings.Contains(env, "NAME=the base") {
+			t.Errorf("%s: %s", when, env)
+		}
+	}
+	n.pass()
+	reaches("adopted", "old-base")
+	id := n.containers["api"].ID
+
+	n.later(time.Minute)
+	n.mu.Lock()
+	lost := n.containers["old-base"]
+	n.drop(lost)
+	n.mu.Unlock()
+	n.monitor("old-base", 4999)
+	n.pass()
+	reaches("lost", "old-base")
+	_ = os.RemoveAll(n.layout.Host("/proc/4999"))
+	n.mu.Lock()
+	n.add(lost)
+	n.mu.Unlock()
+	n.pass()
+	if n.containers["api"].ID != id {
+		t.Error("what needs it was made anew while podman had lost it")
+	}
+
+	if got := n.result(n.pass(migrateAll), "base"); got.Action != Migrated {
+		t.Errorf("base: %+v", got)
+	}
+	n.pass()
+	reaches("moved to a unit", "base")
+	n.converged()
+	if r, _, err := n.store.ReadRecord("base"); err != nil || r.Pinned.Name != "" {
+		t.Errorf("the older name is kept: %+v, %v", r.Pinned, err)
+	}
+}
+
 // The owner's list may have the name that the container had when he stopped it.
 func TestStoppedUnderAnOlderName(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -49,7 +50,7 @@ func (r *resolver) env(c *Container) {
 			continue
 		}
 		if !r.composite(&v, key, value, vals) {
-			v.setPlain(key, value)
+			v.setPlain(key, r.reached(value))
 		}
 	}
 	if r.App.Ext("timezone") == "host" && r.Facts.TimeZone != "" {
@@ -73,6 +74,20 @@ func (r *resolver) env(c *Container) {
 		c.Secrets = append(c.Secrets, SecretEnv{Key: key, Secret: SecretName(c.App, key), Value: v.secret[key]})
 	}
 	c.SecretEnvHash = secrets.SecretEnvHash(c.App, v.secret)
+}
+
+// reached is the value of a variable; one that is just the container name of an app which this one needs is the name that it can be
+// reached by.
+func (r *resolver) reached(value string) string {
+	if r.Called == nil || r.Container == nil {
+		return value
+	}
+	for _, d := range r.App.Dependencies {
+		if d.AppID != "" && value != "" && r.Container(d.AppID) == value {
+			return cmp.Or(r.Called(d.AppID), value)
+		}
+	}
+	return value
 }
 
 // secretValues reads the app's secrets by their variable's name. A missing one is a problem unless it is optional; it

@@ -17,6 +17,9 @@ type Input struct {
 	// Container gives the container name of another app, "" for one that is not known. The caller maps a dependency on
 	// bitcoin to the alternative that is installed.
 	Container func(appID string) string
+	// Called gives the name under which another app can be reached on its bridge, which is not always that of its unit: an adopted
+	// container may have one of its own. Nil knows of none.
+	Called func(appID string) string
 	// Secret gives the text of a secret file.
 	Secret func(name string) (secrets.Value, bool)
 	// Generated tells whether archy makes the secret, which decides who has to act when it is missing. Nil asks the

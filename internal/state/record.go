@@ -83,6 +83,8 @@ func Latest(records map[string]Record, apps []string) (latest Record, found bool
 
 // Pinned is taken over from an existing container or data directory and wins over the manifest.
 type Pinned struct {
+	// Name is what an adopted container is called, where that is not what its unit would be called.
+	Name    string            `json:"name,omitempty"`
 	User    string            `json:"user,omitempty"`
 	Volumes []PinnedVolume    `json:"volumes,omitempty"`
 	Env     map[string]string `json:"env,omitempty"`
