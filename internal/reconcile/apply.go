@@ -632,7 +632,7 @@ func (r *run) keepHistory(c *change) error {
 	if c.changed && h.BootAttempt(r.w.BootID) {
 		h.UseBootAttempt(r.w.BootID)
 	}
-	if c.C == nil || c.Managed() && r.w.Now.Sub(c.C.StartedAt) <= state.HealthyReset { // only then systemd was asked
+	if c.C == nil || c.Managed() && age(c.C.StartedAt, r.w.Now) <= state.HealthyReset { // only then systemd was asked
 		c.result.AutoRestarts = c.History.AutoRestartsSince(c.Service.NRestarts)
 		c.result.LastRun = strings.TrimPrefix(exitNote(c.App), "; last run: ")
 		if c.plan.Lacks != "" || h.Lacked != "" {
@@ -691,7 +691,7 @@ func (r *run) noteLack(c *change) {
 		h.Lacked = ""
 	case c.Running():
 		h.NotItsFault()
-		if r.w.Now.Sub(c.C.StartedAt) > state.HealthyReset {
+		if age(c.C.StartedAt, r.w.Now) > state.HealthyReset {
 			h.Lacked = ""
 		}
 	}

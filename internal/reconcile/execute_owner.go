@@ -87,7 +87,7 @@ func (r *run) onItsWay(ctx context.Context, d *App) bool {
 		return false
 	}
 	starting := got.Health != nil && got.Health.Status == podman.HealthStarting
-	return starting || r.Now().Sub(got.State.StartedAt) < aliveFor
+	return starting || age(got.State.StartedAt, r.Now()) < aliveFor
 }
 
 // awaitNeed asks again and again while a needed app is on its way, at most Options.Await.

@@ -177,7 +177,7 @@ func (w *watcher) reached(ctx context.Context, g Gate, got podman.Inspect) outco
 // gate runs more checks than podman, and podman counts those too.
 func (w *watcher) mayStillStart(got podman.Inspect) bool {
 	h := w.c.Spec.Health
-	return h != nil && w.Now().Sub(got.State.StartedAt) < time.Duration(h.StartPeriod+h.Retries*h.Interval)*time.Second
+	return h != nil && age(got.State.StartedAt, w.Now()) < time.Duration(h.StartPeriod+h.Retries*h.Interval)*time.Second
 }
 
 // checked tells that podman has run the check at least once.

@@ -133,6 +133,11 @@ func (ob *observation) read(ctx context.Context) error {
 		ob.records, problems = ob.State.ReadRecords()
 		ob.restore(problems)
 		ob.histories, more = ob.State.ReadHistories()
+		for id, h := range ob.histories {
+			h.Events = slices.Clone(h.Events)
+			h.Clamp(ob.w.Now)
+			ob.histories[id] = h
+		}
 		problems = append(problems, more...)
 		ob.intent = ob.State.ReadIntent()
 		ob.guessed = ob.guess(ctx)
@@ -231,11 +236,11 @@ func (ob *observation) wantOf(app *manifest.App) want {
 func (ob *observation) legacy(app *manifest.App) bool { return ob.madeSince(app, time.Time{}) }
 
 // madeSince tells that somebody else has made a container of the app's name after that time. One that was made after the owner
-// removed the app is not what he removed: only he decides about it.
+// removed the app is not what he removed: only he decides about it; nor is any while the clock, which was set back, shows a time before that.
 func (ob *observation) madeSince(app *manifest.App, after time.Time) bool {
 	return slices.ContainsFunc(append(legacyNames(app), app.Unit()), func(name string) bool {
 		c, ok := ob.containers[name]
-		return ok && c.Labels[spec.LabelManaged] != "true" && (after.IsZero() || c.Created.After(after))
+		return ok && c.Labels[spec.LabelManaged] != "true" && (after.IsZero() || c.Created.After(after) || after.After(ob.w.Now))
 	})
 }
 
@@ -625,7 +630,7 @@ func (ob *observation) services(ctx context.Context) error {
 			continue
 		}
 		if u.ActiveState == "active" && a.Running() {
-			if ob.Detailed || ob.w.Now.Sub(a.C.StartedAt) <= state.HealthyReset {
+			if ob.Detailed || age(a.C.StartedAt, ob.w.Now) <= state.HealthyReset {
 				young = append(young, a)
 			}
 			continue

@@ -333,7 +333,7 @@ func (p *planner) onItsWay(d *App) bool {
 	if activating(d) {
 		return d.Service.NRestarts <= 1
 	}
-	return d.Running() && p.w.Now.Sub(d.C.StartedAt) < gateLimit(d)
+	return d.Running() && age(d.C.StartedAt, p.w.Now) < gateLimit(d)
 }
 
 func (p *planner) awaitApp(d *App, dependant string) {
@@ -352,10 +352,10 @@ func satisfied(d *App, condition string, now time.Time) bool {
 	if !d.Running() {
 		return false
 	}
-	healthy := d.C.Health == podman.HealthHealthy || (d.C.Health == "" && now.Sub(d.C.StartedAt) >= 5*time.Second)
+	healthy := d.C.Health == podman.HealthHealthy || (d.C.Health == "" && age(d.C.StartedAt, now) >= 5*time.Second)
 	switch condition {
 	case manifest.Started:
-		return now.Sub(d.C.StartedAt) >= aliveFor || d.C.Health == podman.HealthHealthy
+		return age(d.C.StartedAt, now) >= aliveFor || d.C.Health == podman.HealthHealthy
 	case manifest.Archival:
 		return healthy && d.Archival
 	case manifest.Unlocked:

@@ -112,7 +112,7 @@ func (p Prober) ask(ctx context.Context, a *App, now time.Time) (health, message
 
 // withoutProbe: an app without a check is healthy when it runs for 5 s.
 func withoutProbe(a *App, now time.Time) (health, message string) {
-	if now.Sub(a.C.StartedAt) < 5*time.Second {
+	if age(a.C.StartedAt, now) < 5*time.Second {
 		return podman.HealthStarting, "it has no check, and runs for less than 5 s"
 	}
 	return podman.HealthHealthy, "it has no check, and runs"

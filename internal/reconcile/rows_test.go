@@ -114,6 +114,7 @@ func rowsUp() []rowCase {
 		{name: "4/running, second pass", app: failing(1, 5*time.Minute), want: &verdict{"4", Left, ClassFailed, "unhealthy", "since 5m0s"}},
 		{name: "4/running, third pass too soon", app: failing(2, 2*time.Minute), want: &verdict{"4", Left, ClassFailed, "unhealthy", "since 2m0s"}},
 		{name: "4/running, third pass", app: failing(2, 3*time.Minute), want: &verdict{"4", Restarted, ClassOK, "unhealthy", "since 3m0s"}, plan: again("health check fails since 3m0s")},
+		{name: "4/running, third pass, clock set back", app: all(failing(2, 3*time.Minute), startedBefore(-5*time.Hour)), want: &verdict{"4", Restarted, ClassOK, "unhealthy", "since 3m0s"}, plan: again("health check fails since 3m0s")},
 		{name: "4/running, tier 4", app: all(tier(4), failing(2, 3*time.Minute)), want: &verdict{"4", Restarted, ClassOK, "unhealthy", ""}, plan: again("health check fails since 3m0s")},
 		{name: "4/running, tier 2", app: all(tier(2), failing(9, time.Hour)), want: &verdict{"4", Left, ClassFailed, "unhealthy", "never restarted for health alone"}},
 		{name: "4/running, tier 0", app: all(tier(0), failing(9, time.Hour)), want: &verdict{"4", Left, ClassFailed, "unhealthy", "never restarted for health alone"}},
@@ -167,7 +168,8 @@ func rowsDown() []rowCase {
 	for _, w := range []Want{WantRunning, WantStopped, WantAbsent} {
 		list = append(list,
 			rowCase{name: fmt.Sprintf("10/%s", w), app: all(stopping(44*time.Second), desire(w)), want: &verdict{"10", Waiting, ClassWaiting, "stopping", ""}},
-			rowCase{name: fmt.Sprintf("10/%s, overran", w), app: all(stopping(46*time.Second), desire(w)), want: &verdict{"10", Failed, ClassFailed, "stopping", "stop overran its grace"}})
+			rowCase{name: fmt.Sprintf("10/%s, overran", w), app: all(stopping(46*time.Second), desire(w)), want: &verdict{"10", Failed, ClassFailed, "stopping", "stop overran its grace"}},
+			rowCase{name: fmt.Sprintf("10/%s, overran, clock set back", w), app: all(stopping(46*time.Second), startedBefore(-5*time.Hour), desire(w)), want: &verdict{"10", Failed, ClassFailed, "stopping", "stop overran its grace"}})
 	}
 	for _, s := range []string{podman.StateUnknown, podman.StateRemoving} {
 		list = append(list,
@@ -308,6 +310,8 @@ func rowsDrift() []rowCase {
 			want: &verdict{"20", Recreated, ClassOK, "ready", "made from an older unit"}, plan: "1 replace app app.service made from an older unit"},
 		{name: "20/running, edited by hand", app: edited, want: &verdict{"20", Recreated, ClassOK, "ready", "somebody edited"},
 			plan: lines(unitLine+"stop-grace 5 -> 30", reload, "3 replace app app.service the container was started from a unit that somebody edited: stop-grace 5 -> 30 after 1 2")},
+		{name: "20/running, edited by hand, clock set back", app: all(edited, func(a *App) { a.C.Created = noon.Add(5 * time.Hour) }), want: &verdict{"19", Updated, ClassOK, "ready", "stop-grace 5 -> 30"},
+			plan: lines(unitLine+"stop-grace 5 -> 30", reload)},
 		{name: "20/running, forced", app: force, options: Options{Force: true}, want: &verdict{"20", Recreated, ClassOK, "ready", "forced"}, plan: "1 replace app app.service forced"},
 		{name: "20/running, upgrade forced", app: upgrade, options: Options{Force: true}, want: &verdict{"20", Recreated, ClassOK, "ready", "v1.1"},
 			plan: lines(unitLine+"image docker.io/example/app:v1.0 -> docker.io/example/app:v1.1", "2 reload app user manager unit changed after 1",

@@ -240,7 +240,8 @@ func settling(a *App, w *World, _ Options) *Verdict {
 func overran(a *App, now time.Time) bool {
 	since := a.History.StoppingSince
 	limit := time.Duration(a.Spec.StopGrace)*time.Second + stopMargin
-	return !since.IsZero() && since.After(a.C.StartedAt) && now.Sub(since) > limit
+	thisOne := since.After(a.C.StartedAt) || a.C.StartedAt.After(now)
+	return !since.IsZero() && thisOne && now.Sub(since) > limit
 }
 
 // stopRunning, rows 1 to 13 of the stopped column.
@@ -570,7 +571,7 @@ func drifted(a *App, w *World, o Options) *Verdict {
 		return bringUp(a, w, o, act("20", Recreated, "", cause(words(a.unitChanges()), orElse(a.unitChanges(), "made from an older unit")), stepPrepare, stepUnit, stepReplace).countedIf(!changed(a))).drifted(a.unitChanges())
 	case a.filesDiffer() || pendingRestart(a):
 		return bringUp(a, w, o, act("23", Restarted, "", fileCause(a), stepPrepare, stepUnit, stepRestart)).drifted(a.unitChanges())
-	case a.editedUnit():
+	case a.editedUnit(w.Now):
 		return bringUp(a, w, o, act("20", Recreated, "", "the container was started from a unit that somebody edited: "+words(a.unitChanges()), stepPrepare, stepUnit, stepReplace)).drifted(a.unitChanges())
 	}
 	return nil

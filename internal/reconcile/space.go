@@ -51,6 +51,8 @@ func (p *Pass) room(w *World) (again bool) {
 	case w.Short:
 		w.Full = true
 		return false
+	case since.After(w.Now): // the clock was set back: nobody knows how long ago
+		since = time.Time{}
 	case told && w.Now.Sub(since) < state.BreakerWindow:
 		return false
 	}

@@ -93,7 +93,7 @@ func (ob *observation) draftPassword(a *App) secrets.Value {
 // startedLately: an LND with a wrong password runs for as long as it takes to make the key of it, and is started again. The
 // containers of a guess have no age.
 func startedLately(a *App, now time.Time) bool {
-	return a.C != nil && !a.C.StartedAt.IsZero() && now.Sub(a.C.StartedAt) < opensItself
+	return a.C != nil && !a.C.StartedAt.IsZero() && age(a.C.StartedAt, now) < opensItself
 }
 
 func (ob *observation) refusedBefore(a *App) bool {
@@ -129,7 +129,7 @@ func walletDue(a *App, w *World) *Verdict {
 		return nil
 	case text == stageNeedsWallet && !a.Wallet.MayCreate:
 		return left("1", "needs-config", "lnd has no wallet, and lnd.auto_init_wallet is false; make one: podman exec -it "+a.Container+" lncli create", ClassNeedsConfig)
-	case text == stageLocked && !a.Legacy() && !a.Wallet.startPassword().Missing() && w.Now.Sub(a.C.StartedAt) < opensItself:
+	case text == stageLocked && !a.Legacy() && !a.Wallet.startPassword().Missing() && age(a.C.StartedAt, w.Now) < opensItself:
 		return waiting("1", text, "lnd opens its wallet")
 	case text == stageNeedsWallet, text == stageLocked && a.Wallet.hasKey():
 		return act("1", Updated, text, walletCause(a), stepWallet)

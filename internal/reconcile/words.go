@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -61,7 +62,22 @@ func inStartPeriod(a *App, now time.Time) bool {
 	if a.Spec.Health == nil || a.C == nil || a.C.StartedAt.IsZero() {
 		return false
 	}
-	return now.Sub(a.C.StartedAt) < time.Duration(a.Spec.Health.StartPeriod)*time.Second
+	return age(a.C.StartedAt, now) < time.Duration(a.Spec.Health.StartPeriod)*time.Second
+}
+
+// clockSlack is how far a start may lie in the future: a pass reads the clock before podman answers.
+const clockSlack = time.Minute
+
+// age is how long ago a container was started. A start in the future is one from before the clock was set back: how long ago it was
+// nobody knows, so it is longer ago than anything waits for.
+func age(started, now time.Time) time.Duration {
+	switch d := now.Sub(started); {
+	case d >= 0:
+		return d
+	case d > -clockSlack:
+		return 0
+	}
+	return math.MaxInt64
 }
 
 func startingCause(a *App) string {

@@ -359,10 +359,11 @@ func labelIn(unit []byte, label string) string {
 	return ""
 }
 
-// editedUnit tells that somebody else changed the unit and the container was created from that.
-func (a *App) editedUnit() bool {
+// editedUnit tells that somebody else changed the unit and the container was created from that. After the clock was set back nothing says
+// which of the two came first.
+func (a *App) editedUnit(now time.Time) bool {
 	return a.Unit != nil && a.unitDiffers() && a.Record != nil && len(a.Record.UnitDigests) > 0 &&
-		!slices.Contains(a.Record.UnitDigests, digest(a.Unit.Content)) && a.C != nil && a.C.Created.After(a.Unit.ModTime)
+		!slices.Contains(a.Record.UnitDigests, digest(a.Unit.Content)) && a.C != nil && a.C.Created.After(a.Unit.ModTime) && !a.C.Created.After(now.Add(clockSlack))
 }
 
 // staleSecrets are the podman secrets that must be set: absent, or not what their file says.

@@ -275,15 +275,29 @@ func (h *History) String() string {
 
 // normalise drops events outside the window and moves times of the future to now.
 func (h *History) normalise(now time.Time) {
-	for i := range h.Events {
-		if h.Events[i].At.After(now) {
-			h.Events[i].At = now
-		}
-	}
+	h.Clamp(now)
 	h.Events = slices.DeleteFunc(h.Events, func(e Event) bool { return now.Sub(e.At) >= BreakerWindow })
-	if h.OpenSince.After(now) {
-		h.OpenSince = now
+}
+
+// Clamp moves times of the future to now: the clock was set back, and what was noted before grows older from now on, and not only
+// when the clock has caught up.
+func (h *History) Clamp(now time.Time) {
+	for i := range h.Events {
+		h.Events[i].At = earlier(h.Events[i].At, now)
 	}
+	for _, t := range []*time.Time{&h.OpenSince, &h.ReportedAt, &h.HealthySince, &h.UnhealthySince, &h.StoppingSince, &h.StartedAt} {
+		*t = earlier(*t, now)
+	}
+	if h.NextAttempt.After(now) {
+		h.NextAttempt = h.Next(now)
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // empty tells that there is nothing to remember.

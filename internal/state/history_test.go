@@ -213,6 +213,12 @@ func TestClockJumpsBackByAYear(t *testing.T) {
 	if !h.ReportDue(past) {
 		t.Error("no report for a year")
 	}
+	h = History{StartedAt: t0, UnhealthySince: t0}
+	h.Count(t0, EventDied)
+	h.Clamp(past)
+	if h.Attempts(past.Add(31*time.Minute)) != 0 || !h.NextAttempt.Equal(past) || !h.UnhealthySince.Equal(past) || h.StartedAt.After(past) {
+		t.Errorf("what was noted before grows no older: %+v", h)
+	}
 	var g History
 	g.Count(past, EventDied)
 	g.HealthySince = t0
