@@ -3,8 +3,16 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/quadlet"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // On a terminal only the very name of the app lets its data move.
@@ -28,5 +36,24 @@ func TestAskNameTwice(t *testing.T) {
 		if err := askName(in, &bytes.Buffer{}, name, nil); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// An app of archy's whose manifest is gone is known to remove, by its id and by the name of its container, and no other name is.
+func TestRemoveKnowsOrphans(t *testing.T) {
+	l := node.NewLayout(t.TempDir(), node.Default(), node.User{Name: "archipelago", UID: 1000, Home: "/home/archipelago"})
+	if err := os.MkdirAll(l.Host(l.UnitDir()), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(l.Host(l.Unit("archy-old")), []byte(fmt.Sprintf(quadlet.Header, "old")+"\n[Container]\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e := &env{Layout: l, State: state.New(l), Set: &manifest.Set{Apps: map[string]*manifest.App{}, Broken: map[string][]manifest.Finding{}}}
+	names := e.findOrphans(t.Context(), []string{"archy-old", "old", "older"})
+	if ids, err := e.appIDs(names[:2]); err != nil || !slices.Equal(ids, []string{"old"}) {
+		t.Errorf("%q, %v", ids, err)
+	}
+	if _, err := e.appIDs(names[2:]); err == nil {
+		t.Error("a name of nothing is the name of an app")
 	}
 }

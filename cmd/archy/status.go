@@ -88,7 +88,11 @@ func (e *env) printStatus(r reconcile.Result, now time.Time) error {
 		fmt.Fprintf(e.out, "not ours: %s\n", name)
 	}
 	for _, name := range r.Orphans {
-		fmt.Fprintf(e.out, "orphan: %s has no manifest\n", name)
+		hint := ""
+		if e.idOf(name) == "" { // else the name is that of another app by now
+			hint = "; archy remove " + name + " takes it away"
+		}
+		fmt.Fprintf(e.out, "orphan: %s has no manifest%s\n", name, hint)
 	}
 	fmt.Fprintln(e.out, r.StatusLine())
 	return nil

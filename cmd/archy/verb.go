@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
@@ -164,8 +165,35 @@ func namedApps(cmd *cobra.Command, names []string) (*env, []string, error) {
 		return nil, nil, err
 	}
 	e.loadManifests()
+	if cmd.Name() == reconcile.VerbRemove {
+		names = e.findOrphans(cmd.Context(), names)
+	}
 	ids, err := e.appIDs(names)
 	return e, ids, err
+}
+
+// findOrphans makes known which of the names are apps of archy's that no manifest describes any more, and puts their ids in place of them.
+func (e *env) findOrphans(ctx context.Context, names []string) []string {
+	records, _ := e.State.ReadRecords()
+	names = slices.Clone(names)
+	for i, name := range names {
+		if e.idOf(name) != "" {
+			continue
+		}
+		id := reconcile.OrphanOf(e.Layout, records, nil, name)
+		if id == "" { // its unit may be gone too; a podman that cannot be asked knows none
+			list, _ := podman.New(e.Layout.Host(e.Layout.PodmanSocket())).List(ctx)
+			id = reconcile.OrphanOf(e.Layout, records, list, name)
+		}
+		if id == "" {
+			continue
+		}
+		names[i] = id
+		if _, broken := e.Set.Broken[id]; !broken && e.Set.Apps[id] == nil {
+			e.Set.Broken[id] = reconcile.Orphan(id)
+		}
+	}
+	return names
 }
 
 // appIDs turns what a person typed into app ids, each once. A path is no app.

@@ -80,7 +80,11 @@ func appStates(ctx context.Context, n *Node) []Finding {
 			}
 		}
 		for _, name := range w.Orphans {
-			list = append(list, info(name, "a container of archy's without a manifest").by("archy prune --check-only"))
+			remedy := "archy remove " + name
+			if slices.ContainsFunc(w.Apps, func(a *reconcile.App) bool { return a.ID == name }) {
+				remedy = "archy prune --check-only" // the name is that of another app by now
+			}
+			list = append(list, info(name, "a container or unit of archy's without a manifest").by("%s", remedy))
 		}
 		return list
 	})

@@ -327,8 +327,9 @@ func (ob *observation) brokenAndHere(id string) bool {
 	}
 	r, found := ob.records[id]
 	_, unread := ob.unread[id]
-	_, err := os.Stat(ob.Layout.Host(ob.Layout.Unit(id)))
-	return found && r.Installed || unread || err == nil || ob.containers[id].Name != ""
+	container := ob.containerWithout(id)
+	_, err := os.Stat(ob.Layout.Host(ob.Layout.Unit(container)))
+	return found && r.Installed || unread || err == nil || ob.containers[container].Name != ""
 }
 
 // apps resolves every app, and asks those that run how they are.
@@ -426,11 +427,8 @@ func (ob *observation) legacyName(a *App) {
 // broken adds the apps whose manifests cannot be used: they are named and left, the rest goes on.
 func (ob *observation) broken() {
 	for _, id := range sortedKeys(ob.Set.Broken) {
-		a := &App{ID: id, Container: id, Tier: 3, Broken: ob.Set.Broken[id], Want: WantRunning, Nowhere: !ob.brokenAndHere(id),
+		a := &App{ID: id, Container: ob.containerWithout(id), Tier: 3, Broken: ob.Set.Broken[id], Want: WantRunning, Nowhere: !ob.brokenAndHere(id),
 			Selected: len(ob.Options.Only) == 0 || slices.Contains(ob.Options.Only, id)}
-		if r, ok := ob.records[id]; ok && r.Container != "" {
-			a.Container = r.Container
-		}
 		ob.needs(a)
 		ob.attach(a)
 		ob.command(a)
@@ -678,10 +676,12 @@ func (ob *observation) strangers() {
 		case ours[name]:
 		case ob.containers[name].Labels[spec.LabelManaged] == "true":
 			ob.w.Orphans = append(ob.w.Orphans, name)
+			ob.w.orphans++
 		default:
 			ob.w.Unknown = append(ob.w.Unknown, name)
 		}
 	}
+	ob.orphanUnits(ours)
 }
 
 // stages asks the apps themselves how far they are, side by side and briefly.

@@ -170,6 +170,9 @@ func (r requested) restart(o *Options) error {
 
 // remove takes the pages of an app along: they came with it and show nothing else.
 func (r requested) remove(o *Options) error {
+	if err := r.refuseOrphans(); err != nil {
+		return err
+	}
 	gone := r.withPages(r.Apps)
 	all := r.withDependants(gone, (*App).installed)
 	if r.Cascade {

@@ -42,8 +42,9 @@ type World struct {
 	Images   map[string]string
 	Networks map[string]bool
 	Secrets  map[string]string // name -> hash label, "" for one without
-	// Unknown are containers that are not ours, Orphans ours without a manifest.
+	// Unknown are containers that are not ours, Orphans ours without a manifest, and such units; orphans of them have a container.
 	Unknown, Orphans []string
+	orphans          int
 	// Warnings concern the node as a whole.
 	Warnings []string
 	// Partial is set when something that archy remembers could not be read: the pass cannot call itself whole.
@@ -66,7 +67,7 @@ func (w *World) podmanState() heal.State {
 	switch {
 	case w.Full:
 		return heal.DiskFull
-	case slices.ContainsFunc(w.Apps, stored) && !slices.ContainsFunc(w.Apps, listed) && len(w.Unknown)+len(w.Orphans) == 0:
+	case slices.ContainsFunc(w.Apps, stored) && !slices.ContainsFunc(w.Apps, listed) && len(w.Unknown)+w.orphans == 0:
 		return heal.DBMissing
 	case slices.ContainsFunc(w.Apps, lost):
 		return heal.LostTrack
