@@ -1,6 +1,8 @@
 package node
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +17,8 @@ type Disks struct {
 	list []mounted
 	// root and data are the devices of the root's file system and of the data volume.
 	root, data string
+	// due are the mount points that the node is set up with, in fstab(5) or in a systemd.mount(5), mounted or not.
+	due []string
 	// plain are the paths that are known to be no symbolic links.
 	plain map[string]bool
 }
@@ -31,7 +35,54 @@ func ReadDisks(l Layout) *Disks {
 		}
 	}
 	d.root, d.data = d.over("/").device, d.over(d.resolve(l.DataDir)).device
+	d.readDue()
 	return d
+}
+
+// readDue reads which mount points there are to be. Those that the data directory itself lies on are CheckVolume's.
+func (d *Disks) readDue() {
+	add := func(point string) {
+		if point = d.resolve(mountPoint(point)); filepath.IsAbs(point) && !within(d.resolve(d.layout.DataDir), point) {
+			d.due = append(d.due, point)
+		}
+	}
+	for line := range strings.Lines(text(d.layout.Host("/etc/fstab"))) {
+		if f := strings.Fields(line); len(f) > 1 && !strings.HasPrefix(f[0], "#") {
+			add(f[1])
+		}
+	}
+	for _, dir := range []string{"/etc/systemd/system", "/run/systemd/system"} {
+		units, _ := filepath.Glob(d.layout.Host(dir) + "/*.mount")
+		for _, unit := range units {
+			for line := range strings.Lines(text(unit)) {
+				if where, ok := strings.CutPrefix(strings.TrimSpace(line), "Where="); ok {
+					add(where)
+				}
+			}
+		}
+	}
+}
+
+// Due are the mount points of which the node's set-up says that a directory lies on them, or they in it, and that are not mounted,
+// while nothing lies there in place of what is to be mounted.
+func (d *Disks) Due(dir string) (points []string) {
+	dir = d.resolve(dir)
+	for _, point := range d.due {
+		lower := point
+		if within(dir, point) {
+			lower = dir
+		}
+		if d.Lies(dir, point) && !d.Mounted(point) && d.empty(lower) && !slices.Contains(points, point) {
+			points = append(points, point)
+		}
+	}
+	return points
+}
+
+// empty tells that a directory is not there, or holds nothing. What this user cannot look into may hold anything.
+func (d *Disks) empty(dir string) bool {
+	list, err := os.ReadDir(d.layout.Host(dir))
+	return errors.Is(err, fs.ErrNotExist) || err == nil && len(list) == 0
 }
 
 // Mounted tells that a file system is mounted there.

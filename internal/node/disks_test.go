@@ -76,6 +76,39 @@ func TestADirectoryOfADiskThatIsAway(t *testing.T) {
 	}
 }
 
+// A disk that is to be mounted is missed also by who never saw it, unless something lies in its place.
+func TestDisksThatAreDue(t *testing.T) {
+	const data = "/var/lib/archipelago"
+	const root = "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+	tests := map[string]struct {
+		files map[string]string
+		dir   string
+		want  []string
+	}{
+		"nothing is said":        {dir: data + "/lnd"},
+		"in fstab":               {map[string]string{"etc/fstab": "UUID=a / ext4 rw\nUUID=b\t" + data + "/lnd ext4 nofail 0 2\n"}, data + "/lnd", []string{data + "/lnd"}},
+		"a comment":              {map[string]string{"etc/fstab": "# UUID=b " + data + "/lnd ext4\nUUID=c none swap\n"}, data + "/lnd", nil},
+		"above it":               {map[string]string{"etc/fstab": "UUID=b " + data + "/big/ ext4\n"}, data + "/big/lnd", []string{data + "/big"}},
+		"in it":                  {map[string]string{"etc/fstab": "UUID=b " + data + "/lnd/data ext4\n"}, data + "/lnd", []string{data + "/lnd/data"}},
+		"elsewhere":              {map[string]string{"etc/fstab": "UUID=b /mnt/My\\040Disk ext4\n"}, "/mnt/My Disk/lnd", []string{"/mnt/My Disk"}},
+		"another one":            {map[string]string{"etc/fstab": "UUID=b " + data + "/lnd2 ext4\n"}, data + "/lnd", nil},
+		"the data volume":        {map[string]string{"etc/fstab": "UUID=b " + data + " ext4\nUUID=c /var ext4\n"}, data + "/lnd", nil},
+		"in a unit":              {map[string]string{"etc/systemd/system/x.mount": "[Mount]\nWhat=/dev/sdb\nWhere=" + data + "/lnd\n"}, data + "/lnd", []string{data + "/lnd"}},
+		"in both":                {map[string]string{"etc/fstab": "/dev/sdb " + data + "/lnd\n", "run/systemd/system/x.mount": "Where=" + data + "/lnd\n"}, data + "/lnd", []string{data + "/lnd"}},
+		"mounted":                {map[string]string{"etc/fstab": "/dev/sdb " + data + "/lnd\n", "proc/self/mountinfo": root + "30 21 8:17 / " + data + "/lnd rw - ext4 /dev/x rw\n"}, data + "/lnd", nil},
+		"a bind that is not":     {map[string]string{"etc/fstab": "/mnt/disk/lnd " + data + "/lnd none bind\n"}, data + "/lnd", []string{data + "/lnd"}},
+		"data in its place":      {map[string]string{"etc/fstab": "/dev/sdb " + data + "/lnd\n", data + "/lnd/wallet": "x"}, data + "/lnd", nil},
+		"beside what lies there": {map[string]string{"etc/fstab": "/dev/sdb " + data + "/big\n", data + "/big/other/x": "x"}, data + "/big/lnd", []string{data + "/big"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := ReadDisks(machine(t, tt.files)).Due(tt.dir); !slices.Equal(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

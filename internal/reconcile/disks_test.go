@@ -80,6 +80,48 @@ func onADisk(t *testing.T) *fakeNode {
 	return n
 }
 
+// A disk that no pass has seen mounted is known from fstab: an app is neither installed nor started over the empty directory.
+func TestADiskThatNobodyHasSeenYet(t *testing.T) {
+	for what, made := range map[string]bool{"a new app": false, "one that ran": true} {
+		t.Run(what, func(t *testing.T) {
+			n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+			n.mount()
+			if made { // by an archy that did not know of disks
+				n.pass()
+				n.down("solo", 0)
+			}
+			if err := os.RemoveAll(n.layout.Host(soloDisk)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.MkdirAll(n.layout.Host(soloDisk), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			n.lay("/etc/fstab", "UUID=b "+soloDisk+" ext4 nofail 0 2\n")
+			n.awaitsDisk(soloDisk)
+			n.mount(soloDisk)
+			n.lay(soloDisk+"/wallet", "the owner's")
+			n.pass()
+			n.converged()
+			if !strings.Contains(n.unit("solo"), "AssertPathIsMountPoint="+soloDisk) {
+				t.Error("its unit does not ask for the disk")
+			}
+		})
+	}
+}
+
+// Who wants to begin without the disk of fstab says so.
+func TestADiskOfFstabIsDropped(t *testing.T) {
+	n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+	n.mount()
+	n.lay("/etc/fstab", "UUID=b "+soloDisk+" ext4 nofail 0 2\n")
+	n.pass()
+	n.mustVerb(0, Request{Verb: VerbInstall, Apps: []string{"solo"}, DropDisks: []string{soloDisk}})
+	n.lay(soloDisk+"/wallet", "a new one")
+	if got := n.result(n.pass(), "solo"); got.Row == "39" || !n.runs("solo") {
+		t.Errorf("%+v", got)
+	}
+}
+
 // awaitsDisk asks that a pass and whatever its owner may type start nothing and write nothing.
 func (n *fakeNode) awaitsDisk(disk string) {
 	n.t.Helper()

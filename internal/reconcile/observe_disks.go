@@ -24,8 +24,8 @@ func (a *App) leftRow(other string) string {
 	return other
 }
 
-// findDisks finds the disks that the app's data lie on: those that are mounted, and those that its record remembers. In the empty directory
-// below a mount point it would begin anew.
+// findDisks finds the disks that the app's data lie on: those that are mounted, those that its record remembers, and those that the node's
+// set-up wants there. In the empty directory below a mount point it would begin anew.
 func (ob *observation) findDisks(a *App) {
 	var disks []string
 	for _, m := range a.Spec.Mounts {
@@ -46,13 +46,13 @@ func (ob *observation) findDisks(a *App) {
 }
 
 // rememberedUnder are the disks of an app that a directory lies on, or that lie in it, as the record says of who had its data last. Of an
-// app whose record cannot be read, its unit says it.
+// app whose record cannot be read, its unit says it. One that no pass has seen mounted yet is known from fstab(5) or its mount unit.
 func (ob *observation) rememberedUnder(app *manifest.App, dir string) (disks []string) {
 	remembered := ob.lastOf(app).Disks
 	if _, found := ob.records[app.ID]; !found {
 		remembered = append(slices.Clone(remembered), assertedDisks(ob.unitText(app))...)
 	}
-	for _, disk := range remembered {
+	for _, disk := range append(slices.Clone(remembered), ob.disks.Due(dir)...) {
 		if ob.disks.Lies(dir, disk) && !ob.dropped(app, disk) {
 			disks = append(disks, disk)
 		}
