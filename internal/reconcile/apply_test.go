@@ -416,6 +416,12 @@ func TestAHeldSpecAndTheVerbs(t *testing.T) {
 			t.Errorf("after the %s it runs: %v, with the unit\n%s", verb, n.runs("web"), n.text(n.layout.Unit("web")))
 		}
 	}
+	for _, only := range [][]string{nil, {"web"}} {
+		r := n.pass(func(o *Options) { o.Force, o.Only = true, only })
+		if got := n.result(r, "web"); n.text(n.layout.Unit("web")) != works || n.runs("web") || got.Action != NoOp || n.record("web").FailedHash == "" {
+			t.Errorf("forced while it is stopped: %+v, with the unit\n%s", got, n.text(n.layout.Unit("web")))
+		}
+	}
 	r := n.mustVerb(ExitSomeFailed, Request{Verb: VerbStart, Apps: []string{"web"}})
 	if got := n.result(r, "web"); got.Action != RolledBack || n.text(n.layout.Unit("web")) != works || !n.runs("web") {
 		t.Errorf("after the start it runs: %v, %+v", n.runs("web"), got)

@@ -12,9 +12,9 @@ import (
 func (a *App) urged() bool { return a.Force || a.Asked }
 
 // triesAgain tells that a held spec is tried once more: by --force, a start, an installation or an upgrade. A stop must not put it in the place
-// of the unit that works, and a restart is of what runs.
+// of the unit that works, nor --force while the app is to be stopped: nothing is started then that could be undone. A restart is of what runs.
 func (a *App) triesAgain() bool {
-	return a.Force || a.Upgrading || a.Asked && a.Want == WantRunning && !a.Anew
+	return a.Upgrading || a.Want == WantRunning && (a.Force || a.Asked && !a.Anew)
 }
 
 // stopping tells that the owner waits for the end of an app that is being stopped already.
