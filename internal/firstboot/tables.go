@@ -68,7 +68,7 @@ func ContainersConf(l node.Layout, service Owner) File {
 		"[engine]", `image_copy_tmp_dir = "`+l.Data("containers/tmp")+`"`)}
 }
 
-// UserManagerDropIn holds the service user's manager back until the data volume is mounted.
+// UserManagerDropIn holds the service user's manager back until the data volume is mounted, and gives its apps the time to end.
 func UserManagerDropIn(system Owner) File {
 	return File{"/etc/systemd/system/user@1000.service.d/10-archipelago.conf", 0o644, system, dist.Text("systemd/user@1000.service.d/10-archipelago.conf")}
 }
