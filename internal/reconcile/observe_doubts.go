@@ -36,6 +36,7 @@ func (ob *observation) doubts(ctx context.Context) error {
 			if a.C == nil && (a.Unit != nil || a.Removing) {
 				_, a.Conmon = ob.monitorOf(a)
 			}
+			ob.spareHeld(ctx, a)
 			continue
 		}
 		ob.peers(ctx, a)

@@ -17,6 +17,8 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/failpoint"
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
@@ -109,17 +111,92 @@ func dataDirs(app *manifest.App, base string) []string {
 	return slices.DeleteFunc(slices.Compact(dirs), func(d string) bool { return slices.Contains(notData, path.Base(d)) })
 }
 
+// sharedData tells that another app has data in a directory: by its manifest, by its record, which knows where the data of an adopted container
+// lie, or by its unit, also when its manifest is broken or gone.
 func (ob *observation) sharedData(a *App, dir string) bool {
+	left := ob.Set.Alternatives(a.ID)
 	for id, other := range ob.Set.Apps {
 		if id == a.ID || !slices.Contains(claimedDirs(other, ob.Layout.DataDir), dir) {
 			continue
 		}
 		want := ob.wants[id].Want
-		if want == WantRunning || want == WantStopped || !slices.Contains(ob.Set.Alternatives(a.ID), id) {
+		if want == WantRunning || want == WantStopped || !slices.Contains(left, id) {
+			return true
+		}
+	}
+	for id, r := range ob.records {
+		if id != a.ID && (r.Installed || !slices.Contains(left, id)) && ob.recordedIn(r, dir) {
+			return true
+		}
+	}
+	return ob.unitsIn(a, dir)
+}
+
+// recordedIn tells that a record knows of data in a directory.
+func (ob *observation) recordedIn(r state.Record, dir string) bool {
+	reads := func(target string) bool {
+		app := ob.Set.Apps[r.App]
+		return app != nil && slices.ContainsFunc(app.Volumes, func(v manifest.Volume) bool { return v.ReadOnly() && path.Clean(v.Target) == path.Clean(target) })
+	}
+	return slices.ContainsFunc(r.Pinned.Volumes, func(v state.PinnedVolume) bool { return liesIn(v.Source, dir) && !reads(v.Target) }) ||
+		slices.ContainsFunc(r.Pinned.Held, func(h state.HeldMount) bool { return h.Volume == "" && liesIn(h.Source, dir) })
+}
+
+// unitsIn tells that a unit, whoever wrote it, mounts something of a directory to write to it. The app's own does not count.
+func (ob *observation) unitsIn(a *App, dir string) bool {
+	files, _ := filepath.Glob(filepath.Join(ob.Layout.Host(ob.Layout.UnitDir()), "*.container"))
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil || filepath.Base(file) == a.Container+".container" {
+			continue
+		}
+		if slices.ContainsFunc(unitMounts(text), func(m spec.Mount) bool { return m.Type == "bind" && !readOnly(m) && liesIn(m.Source, dir) }) {
 			return true
 		}
 	}
 	return false
+}
+
+// spareHeld leaves the directories that another container writes to, whoever made that one. One that cannot be looked at may be such.
+func (ob *observation) spareHeld(ctx context.Context, a *App) {
+	for _, name := range sortedKeys(ob.containers) {
+		if len(a.Data) == 0 {
+			return
+		}
+		if ob.ownContainer(a, name) {
+			continue
+		}
+		got, err := ob.Engine.Inspect(ctx, name)
+		if errors.Is(err, podman.ErrNotFound) {
+			continue
+		}
+		a.Data = slices.DeleteFunc(a.Data, func(dir string) bool {
+			held := err != nil || slices.ContainsFunc(got.Mounts, func(m podman.Mount) bool { return m.Type == "bind" && m.RW && liesIn(m.Source, dir) })
+			if held {
+				a.Shared = append(a.Shared, dir)
+			}
+			return held
+		})
+	}
+}
+
+// ownContainer tells that a container is the app's, or one that a migration of it or of its alternatives has set aside.
+func (ob *observation) ownContainer(a *App, name string) bool {
+	if name == a.Container || name == a.liveName() {
+		return true
+	}
+	for _, id := range append([]string{a.ID}, ob.Set.Alternatives(a.ID)...) {
+		r := ob.records[id]
+		if r.Op != nil && r.Op.OldName == name || slices.ContainsFunc(r.OldContainers, func(old state.OldContainer) bool { return old.Name == name }) {
+			return true
+		}
+	}
+	return false
+}
+
+func liesIn(source, dir string) bool {
+	source = path.Clean(source)
+	return source == dir || strings.HasPrefix(source, dir+"/")
 }
 
 // claimedDirs are the directories directly below base that an app writes to.

@@ -10,6 +10,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
@@ -434,6 +435,69 @@ func TestPurgeLeavesWhatAnotherAppHas(t *testing.T) {
 	}
 	if _, err := os.Stat(n.layout.Host(n.layout.Data("web"))); err != nil {
 		t.Error(err)
+	}
+}
+
+// A directory in which another app has data stays whatever says so: the record of an adopted container, a volume of the directory that
+// it held, the unit of an app whose manifest is broken or gone. An older layout had the database below the directory of its app.
+func TestPurgeLeavesWhatAnotherAppHasElsewhere(t *testing.T) {
+	apps := func() map[string]string {
+		all := five()
+		all["web"] = manifestOf("web", 3, fmt.Sprintf(dataOf, "web"), dependsOn("api"))
+		return all
+	}
+	at := func(source, target string) func(n *fakeNode) {
+		return func(n *fakeNode) {
+			n.script("pgdb", "docker.io/example/pgdb:v0.9", binds(source, target), func(c *podman.Inspect) { c.Mounts[0].RW = true })
+		}
+	}
+	// moved is what writes in the directory when pgdb's manifest is another one by now, or none.
+	moved := func(n *fakeNode) {
+		n.load(map[string]string{"pgdb": strings.Replace(five()["pgdb"], "archipelago/pgdb", "archipelago/web/db", 1)})
+		n.pass()
+		n.load(map[string]string{"web": manifestOf("web", 3, fmt.Sprintf(dataOf, "web"))})
+	}
+	for _, c := range []struct {
+		name          string
+		before, after func(n *fakeNode)
+	}{
+		{name: "pinned", before: at("/var/lib/archipelago/web/db", "/data")},
+		{name: "held", before: at("/var/lib/archipelago/web/db", "/more")},
+		{name: "removed", before: at("/var/lib/archipelago/web/db", "/data"), after: func(n *fakeNode) {
+			n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"pgdb"}, Cascade: true})
+		}},
+		{name: "migrated", before: at("/var/lib/archipelago/web/db", "/data"), after: func(n *fakeNode) {
+			if got := n.result(n.pass(migrateAll), "pgdb"); got.Action != Migrated {
+				n.t.Errorf("%+v", got)
+			}
+		}},
+		{name: "manifest gone", before: moved},
+		{name: "manifest gone, and down", before: moved, after: func(n *fakeNode) { n.drop(n.containers["pgdb"]) }},
+		{name: "somebody's own container", before: func(n *fakeNode) {
+			n.script("mydb", oldImage, binds("/var/lib/archipelago/web/db", "/data"), func(c *podman.Inspect) { c.Mounts[0].RW = true })
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := newNode(t, apps()).firstBootDone()
+			n.lay("/var/lib/archipelago/web/db/PG_VERSION", "15")
+			if _, _, err := n.vault.Keep("db-password", secrets.New("abcd")); err != nil {
+				t.Fatal(err)
+			}
+			c.before(n)
+			n.pass()
+			n.later(time.Minute)
+			if c.after != nil {
+				c.after(n)
+			}
+			n.pass()
+			r := n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"web"}, Purge: true})
+			if a := n.result(r, "web"); !strings.Contains(a.Cause, "/var/lib/archipelago/web stays") {
+				t.Errorf("%+v", a)
+			}
+			if n.text("/var/lib/archipelago/web/db/PG_VERSION") == "" {
+				t.Error("the other app's data were moved")
+			}
+		})
 	}
 }
 
