@@ -70,6 +70,8 @@ type Inspect struct {
 	RestartCount  int
 	AutoRemove    bool
 	LogDriver     string
+	// Layer is the directory with what the container has written beside its mounts, "" when the storage has no such directory.
+	Layer string
 
 	State InspectState
 }
@@ -202,6 +204,9 @@ type inspectData struct {
 			Aliases   []string
 		}
 	}
+	GraphDriver struct {
+		Data struct{ UpperDir string }
+	}
 }
 
 type inspectMount struct {
@@ -262,6 +267,7 @@ func (d inspectData) inspect() Inspect {
 	}
 	d.Config.fill(&out)
 	d.HostConfig.fill(&out)
+	out.Layer = d.GraphDriver.Data.UpperDir
 	if out.Health != nil {
 		out.Health.Status = health(out.Health.Status)
 	}

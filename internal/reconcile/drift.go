@@ -46,7 +46,39 @@ func (ob *observation) compareLegacy(ctx context.Context, a *App) {
 	if service := ServiceOf(string(cgroup)); service != "" && a.Running() {
 		a.Drift = append(a.Drift, Drift{"in a service cgroup", service, "user.slice"})
 	}
+	a.InItself = ob.inItself(ctx, a)
 	a.MigrationFault = ob.migrationFault(a)
+}
+
+// inItself finds data that an adopted container has written where the manifest mounts a directory and it has none: they lie in its own layer and
+// are gone with it. Once the directory holds something they were copied, as far as archy can tell.
+func (ob *observation) inItself(ctx context.Context, a *App) *Fault {
+	if a.Inspect == nil || a.Inspect.Layer == "" {
+		return nil
+	}
+	for _, v := range a.Manifest.Volumes {
+		mounted := slices.ContainsFunc(a.Inspect.Mounts, func(m podman.Mount) bool { return liesIn(v.Target, path.Clean(m.Target)) })
+		if v.Type != manifest.Bind || v.ReadOnly() || mounted || slices.Contains(ob.Options.DropMounts, v.Target) {
+			continue
+		}
+		in := path.Join(a.Inspect.Layer, v.Target)
+		if !ob.held(ctx, a.Manifest, v.Source) && !ob.isFile(in) && ob.holdsMapped(ctx, in) {
+			return &Fault{Code: "mount", Text: fmt.Sprintf("the container has data at %s in itself, and the manifest mounts %s there: the app would not find them", v.Target, v.Source),
+				Hint: fmt.Sprintf(`copy them with the app stopped: archy stop %[1]s; podman unshare sh -c 'mkdir -p %[3]s && cp -a "$(podman mount %[4]s)"%[2]s/. %[3]s/'; podman rename %[4]s %[4]s-old; archy start %[1]s, or give them up: archy adopt --migrate %[1]s --drop-mount %[2]s`,
+					a.ID, v.Target, v.Source, a.liveName())}
+		}
+	}
+	return nil
+}
+
+// goesAtItsEnd is why an adopted container is not stopped to be started again: podman takes one that was made with --rm away when it ends, with its own layer and the
+// volumes without a name, and there is no way back.
+func (a *App) goesAtItsEnd() *Fault {
+	if a.C == nil || !a.C.AutoRemove || !a.Running() && a.C.State != podman.StatePaused {
+		return nil
+	}
+	return &Fault{Code: "auto-remove", Text: "the container was made with --rm: podman takes it away as soon as it is stopped, with what it has beside its directories and named volumes",
+		Hint: fmt.Sprintf("look at what it has: podman diff %[2]s; podman inspect -f '{{.Mounts}}' %[2]s; then: archy stop %[1]s; archy start %[1]s, which makes it a unit over its directories", a.ID, a.liveName())}
 }
 
 // ServiceOf is the system's service in whose control group a process lives, "" for one of the user's own: a container there dies with that
@@ -196,6 +228,12 @@ func bindAt(in podman.Inspect, target string) (podman.Mount, bool) {
 
 // migrationFault refuses a move that would change where data live, or with which passwords they are opened.
 func (ob *observation) migrationFault(a *App) *Fault {
+	if f := a.goesAtItsEnd(); f != nil {
+		return f
+	}
+	if a.InItself != nil {
+		return a.InItself
+	}
 	for _, m := range a.Inspect.Mounts {
 		if f := a.mountFault(m); f != nil && !slices.Contains(ob.Options.DropMounts, m.Target) {
 			return f

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"strings"
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
@@ -13,6 +14,14 @@ func legacyContainer(a *App, w *World, o Options) *Verdict {
 	if !a.Legacy() {
 		return nil
 	}
+	v := legacyVerdict(a, w, o)
+	if f := a.goesAtItsEnd(); f != nil && slices.Contains(v.Steps, stepLegacy) {
+		return human(v.Row, observedState(a), f.Code, cause(v.Cause, f.Text), f.Hint).drifted(a.Drift)
+	}
+	return v
+}
+
+func legacyVerdict(a *App, w *World, o Options) *Verdict {
 	drift := a.Drift
 	switch {
 	case o.Migrate || a.Force || a.Upgrading:

@@ -294,6 +294,71 @@ func TestMigrationKilledGoesOnWithItsImage(t *testing.T) {
 	}
 }
 
+// What an adopted container has written where the manifest mounts a directory, and it mounts none, is in itself: it would be gone a day after a migration, or
+// with a removal that promises to keep data.
+func TestDataInTheContainerItself(t *testing.T) {
+	const layer = "/var/lib/archipelago/containers/storage/overlay/0123/diff"
+	text := five()["solo"] + fmt.Sprintf(dataOf, "solo")
+	adopted := func(change ...func(*podman.Inspect)) *fakeNode {
+		n := newNode(t, map[string]string{"solo": text}).firstBootDone()
+		n.script("solo", oldImage, append(change, func(c *podman.Inspect) { c.Layer = layer })...)
+		n.lay(layer+"/data/grafana.db", "the only one")
+		n.pass()
+		n.later(time.Minute)
+		return n
+	}
+	n := adopted()
+	id := n.containers["solo"].ID
+	for range 2 {
+		got := n.result(n.pass(migrateAll), "solo")
+		if got.Action != NeedsHuman || !strings.Contains(got.Cause, "data at /data in itself") || n.containers["solo"].ID != id || !n.runs("solo") {
+			t.Fatalf("%+v", got)
+		}
+		n.later(25 * time.Hour)
+	}
+	if got := n.result(n.mustVerb(6, Request{Verb: VerbRemove, Apps: []string{"solo"}}), "solo"); got.Action != NeedsHuman || n.containers["solo"] == nil {
+		t.Errorf("%+v", got)
+	}
+	n.lay("/var/lib/archipelago/solo/grafana.db", "copied")
+	if got := n.result(n.pass(migrateAll), "solo"); got.Action != Migrated {
+		t.Errorf("copied: %+v", got)
+	}
+	if got := n.result(adopted().pass(migrateAll, func(o *Options) { o.DropMounts = []string{"/data"} }), "solo"); got.Action != Migrated {
+		t.Errorf("given up: %+v", got)
+	}
+	if got := n.result(adopted(binds("/mnt/old/solo", "/data")).pass(migrateAll), "solo"); got.Action != Migrated {
+		t.Errorf("mounted: %+v", got)
+	}
+}
+
+// podman takes a container that was made with --rm away when it ends: nothing of it would be left to go back to.
+func TestAContainerThatGoesWhenItIsStopped(t *testing.T) {
+	n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+	n.script("solo", oldImage, binds("/mnt/old/solo", "/data"), func(c *podman.Inspect) { c.AutoRemove = true })
+	n.pass()
+	n.later(time.Minute)
+	n.calls = nil
+	for name, got := range map[string]AppResult{
+		"migrate": n.result(n.pass(migrateAll), "solo"),
+		"force":   n.result(n.pass(func(o *Options) { o.Force = true }), "solo"),
+		"restart": n.result(n.mustVerb(6, Request{Verb: VerbRestart, Apps: []string{"solo"}}), "solo"),
+	} {
+		if got.Action != NeedsHuman || !strings.Contains(got.Cause, "--rm") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if list := n.touched(); !n.runs("solo") || len(list) > 0 {
+		t.Fatalf("touched: %q", list)
+	}
+	// The way that is told.
+	n.mustVerb(0, Request{Verb: VerbStop, Apps: []string{"solo"}})
+	n.mustVerb(0, Request{Verb: VerbStart, Apps: []string{"solo"}})
+	n.converged()
+	if unit := n.text(n.layout.Unit("solo")); !strings.Contains(unit, "/mnt/old/solo:/data") {
+		t.Errorf("unit %s", unit)
+	}
+}
+
 func TestMigrationThatFailsIsUndone(t *testing.T) {
 	for name, b := range map[string]behaviour{"dies": {dies: 7, says: "bad flag"}, "never healthy": {sick: true}} {
 		t.Run(name, func(t *testing.T) {

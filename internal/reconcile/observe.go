@@ -358,6 +358,7 @@ func (ob *observation) resolveAll(ctx context.Context) {
 		a.Spec.StopGrace = a.Manifest.StopGrace()
 		if a.Removing && a.Legacy() {
 			ob.inspectLegacy(ctx, a)
+			a.InItself = ob.inItself(ctx, a)
 		}
 		ob.ownData(a)
 	}

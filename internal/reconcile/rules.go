@@ -70,7 +70,7 @@ type rule func(a *App, w *World, o Options) *Verdict
 
 // The rules in the order in which they are asked; the first verdict counts.
 var (
-	goneRules    = []rule{notInstalled, needed, lostTrack, settling, gone, notThere}
+	goneRules    = []rule{notInstalled, needed, lostTrack, settling, onlyInItself, gone, notThere}
 	stoppedRules = []rule{lostTrack, settling, stopRunning, unusable, notStarted, keepStopped}
 	wantedRules  = []rule{unusable, diskMissing, resume, conflict, lostTrack, settling, claim, unknowable, legacyContainer,
 		deadProcess, paused, created, forced, drifted, anew, textOnly, peerMoved, running, down}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -84,6 +85,15 @@ func needed(a *App, w *World, _ Options) *Verdict {
 		return failed("-", observedState(a), "needed", "needed by "+strings.Join(list, ", "), "archy remove "+a.ID+" --cascade, or remove them first")
 	}
 	return nil
+}
+
+// onlyInItself: a removal keeps data, and those that an adopted container has in itself would go with it.
+func onlyInItself(a *App, w *World, _ Options) *Verdict {
+	if !a.Removing || a.InItself == nil {
+		return nil
+	}
+	return human(rowOf(a, w), observedState(a), a.InItself.Code, "the container has data in itself that would go with it: "+a.InItself.Text,
+		fmt.Sprintf("copy them, or take the container away yourself: archy stop %[1]s; podman rm %[2]s; then: archy remove %[1]s", a.ID, a.liveName()))
 }
 
 // installed tells that the app is on the node, whether it runs or not.

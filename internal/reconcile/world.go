@@ -142,6 +142,8 @@ type App struct {
 	// that of data of any app that were there before it.
 	MigrationFault *Fault
 	Pins           state.Pinned
+	// InItself is why an adopted container cannot be taken away: it has data in itself, where the manifest mounts a directory.
+	InItself *Fault
 	// plain is Spec without what is kept of an adopted container.
 	plain spec.Container
 	// LeftBehind is why a start would not find the data that the app had in a container which is gone, by its unit, or on a disk.

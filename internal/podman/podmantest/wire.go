@@ -51,7 +51,7 @@ func inspectData(c *podman.Inspect) map[string]any {
 			"Healthcheck": c.Healthcheck, "HealthcheckOnFailureAction": c.HealthOnFailure,
 			"StopSignal": c.StopSignal, "StopTimeout": int(c.StopTimeout / time.Second), "Secrets": secretNames(c),
 		},
-		"HostConfig": hostConfig(c),
+		"HostConfig": hostConfig(c), "GraphDriver": map[string]any{"Name": "overlay", "Data": map[string]string{"UpperDir": c.Layer}},
 	}
 }
 
