@@ -4,13 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 )
 
@@ -90,15 +88,10 @@ func (e *env) choose(names []string) ([]secrets.Wanted, error) {
 	return list, nil
 }
 
-// dataPresent tells whether one of the apps has data already. A directory that cannot be read counts as data.
+// dataPresent tells whether one of the apps has data already.
 func (e *env) dataPresent(ids []string) bool {
-	return slices.ContainsFunc(ids, func(id string) bool {
-		app, ok := e.Set.Apps[id]
-		return ok && slices.ContainsFunc(app.Claims(), func(dir string) bool {
-			entries, err := os.ReadDir(e.Layout.Host(dir))
-			return len(entries) > 0 || (err != nil && !errors.Is(err, fs.ErrNotExist))
-		})
-	})
+	records, _ := e.State.ReadRecords()
+	return reconcile.DataPresent(e.Set, records, e.Layout, ids)
 }
 
 func (e *env) printMade(made []string) error {

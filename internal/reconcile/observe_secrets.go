@@ -7,8 +7,10 @@ import (
 	"strings"
 
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
+	"git.tx1138.com/lfg2025/archy/internal/node"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // secret gives a secret's value: from its file, or a draft of one that is about to be made.
@@ -109,21 +111,34 @@ func (ob *observation) generatedByAnyone(name string) bool {
 	return ob.kindOf(name).Generated() && name != walletSecret
 }
 
-// hasData tells that an app whose data depend on the secret has some. A directory that cannot be listed counts as full.
+// hasData tells that an app whose data depend on the secret has some.
 func (ob *observation) hasData(name string) bool {
 	for _, id := range ob.Set.Order() {
 		app := ob.Set.Apps[id]
-		if !slices.ContainsFunc(app.Container.GeneratedSecrets, func(s manifest.GeneratedSecret) bool { return s.Name == name }) {
-			continue
-		}
-		for _, v := range app.Volumes {
-			source := sourceOf(v, ob.placed(app))
-			if v.Type == "bind" && !slices.Contains(v.Options, "ro") && (holds(ob.Layout.Host(source)) || ob.awayFrom(app, source) != "") {
-				return true
-			}
+		if slices.ContainsFunc(app.Container.GeneratedSecrets, func(s manifest.GeneratedSecret) bool { return s.Name == name }) && ob.dataOf(app) {
+			return true
 		}
 	}
 	return false
+}
+
+// DataPresent tells whether one of the apps has data where its manifest and its record say, for those who ask no podman.
+func DataPresent(set *manifest.Set, records map[string]state.Record, l node.Layout, ids []string) bool {
+	ob := &observation{Observer: &Observer{Set: set, Layout: l}, records: records, disks: node.ReadDisks(l)}
+	return slices.ContainsFunc(ids, func(id string) bool { return set.Apps[id] != nil && ob.dataOf(set.Apps[id]) })
+}
+
+// dataOf tells that an app has data. What cannot be listed, what lies on a disk that is not mounted, and a volume that the app has had count as full.
+func (ob *observation) dataOf(app *manifest.App) bool {
+	placed, last := ob.placed(app), ob.lastOf(app)
+	full := func(dir string) bool { return holds(ob.Layout.Host(dir)) || ob.awayFrom(app, dir) != "" }
+	for _, v := range app.Volumes {
+		switch {
+		case v.Type == manifest.NamedVolume && last.SpecHash != "", v.Type == manifest.Bind && !v.ReadOnly() && full(sourceOf(v, placed)):
+			return true
+		}
+	}
+	return slices.ContainsFunc(last.Pinned.Held, func(h state.HeldMount) bool { return h.Volume != "" || full(h.Source) })
 }
 
 func holds(dir string) bool {
