@@ -90,6 +90,16 @@ func (d *Disks) Mounted(point string) bool {
 	return slices.ContainsFunc(d.list, func(m mounted) bool { return m.at == point })
 }
 
+// In are the mount points at a directory and below it, whatever is mounted there: a bind of the same file system too.
+func (d *Disks) In(dir string) (points []string) {
+	for _, m := range d.list {
+		if within(m.at, dir) {
+			points = append(points, m.at)
+		}
+	}
+	return points
+}
+
 // Of are the mount points that a directory depends on: of the file system that it lies on and of those below it, but not of the root's and the
 // data volume's own, which are looked at by CheckVolume. A directory that is not there depends on none.
 func (d *Disks) Of(dir string) (points []string) {

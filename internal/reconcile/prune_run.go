@@ -243,6 +243,10 @@ func (p Pruner) remove(ctx context.Context, l Litter, op Operation) error {
 	case KeepAside:
 		return p.State.KeepLedgerAside(l.LedgerErr)
 	case Delete:
+		// A mount moves with the directory that it lies in, and what is bound there from the same file system would be deleted where it is.
+		if at := node.ReadDisks(p.Layout).In(op.Path); len(at) > 0 {
+			return fmt.Errorf("%s is a mount point; left until it is unmounted: sudo umount %[1]s", at[0])
+		}
 		return p.DeleteTree(ctx, p.Layout.Host(op.Path))
 	}
 	return fmt.Errorf("operation %q is not known", op.Kind)

@@ -80,6 +80,32 @@ func TestPruneRemovesWhatItLists(t *testing.T) {
 }
 
 // What is at work on an app keeps prune from it, and what cannot be removed does not keep it from the rest.
+// The photos of another directory, bound into the one of an app that was removed, are still there after the seven days.
+func TestPruneDeletesNothingThatIsMounted(t *testing.T) {
+	n := littered(t)
+	trash := n.layout.State("trash", "solo-20200101T000000Z")
+	n.lay(trash+"/photos/one.jpg", "photo")
+	n.mount()
+	text := n.text("/proc/self/mountinfo")
+	n.lay("/proc/self/mountinfo", text+"40 22 8:2 /photos "+trash+"/photos rw - ext4 /dev/sda2 rw\n")
+	left := func() string {
+		t.Helper()
+		list, err := n.pruner().Run(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(list, func(p Pruned) bool { return p.Object == trash })
+		return list[i].Error
+	}
+	if why := left(); !strings.Contains(why, trash+"/photos is a mount point") || n.text(trash+"/photos/one.jpg") == "" {
+		t.Fatalf("%q, %q", why, n.text(trash+"/photos/one.jpg"))
+	}
+	n.lay("/proc/self/mountinfo", text)
+	if why := left(); why != "" || n.text(trash+"/photos/one.jpg") != "" {
+		t.Errorf("unmounted: %q", why)
+	}
+}
+
 func TestPruneLeavesAnAppThatIsBusy(t *testing.T) {
 	n := littered(t)
 	lock, err := n.locks.App(t.Context(), "solo", 0)
