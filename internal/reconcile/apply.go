@@ -66,6 +66,8 @@ type Disk interface {
 	RemoveUnit(container string) error
 	// Trash renames an app's directory; it never copies and never deletes.
 	Trash(ctx context.Context, path, dest string) error
+	// Guard says why an image must not be started on the data that an app has now.
+	Guard(ctx context.Context, a *App, image string) string
 	// Sweep removes what runs that were killed have left of files they were writing.
 	Sweep()
 	// TryUnit tells why the node's own generator would make no service of a unit. It changes nothing.

@@ -17,22 +17,36 @@ import (
 // before a unit of the app is written or started.
 func (ob *observation) guard(ctx context.Context, a *App) string {
 	dir := a.DataDir(ob.Layout.DataDir)
-	text := ""
-	switch a.ID {
-	case "archy-btcpay-db", "immich-postgres":
-		text = ob.postgresGuard(ctx, a, dir)
-	case "archy-mempool-db":
-		text = ob.mariadbGuard(ctx, a, dir)
-	case "nextcloud":
-		text = ob.nextcloudGuard(ctx, a, dir)
-	}
-	if text != "" {
+	read := func(name string) ([]byte, error) { return ob.readFile(ctx, path.Join(dir, name)) }
+	if text := formatGuard(a.ID, a.Spec.Image, read); text != "" {
 		return text
 	}
 	if ran := a.ran(); !a.Downgrade && lowerVersion(a.Spec.Image, ran) && a.Spec.Build == nil {
 		return fmt.Sprintf("image %s is a lower version than %s, which ran on this data", a.Spec.Image, ran)
 	}
 	return ob.takeOverGuard(ctx, a, dir)
+}
+
+// formatGuard asks the app's data which version made them; read takes the name of a file in them.
+func formatGuard(id, image string, read func(name string) ([]byte, error)) string {
+	switch id {
+	case "archy-btcpay-db", "immich-postgres":
+		return postgresGuard(image, read)
+	case "archy-mempool-db":
+		return mariadbGuard(image, read)
+	case "nextcloud":
+		return nextcloudGuard(image, read)
+	}
+	return ""
+}
+
+// Guard is formatGuard for what is started again when a change has failed: the newer version may have converted the data by then.
+func (d NodeDisk) Guard(ctx context.Context, a *App, image string) string {
+	if a.Manifest == nil {
+		return ""
+	}
+	dir := a.DataDir(d.Layout.DataDir)
+	return formatGuard(a.ID, image, func(name string) ([]byte, error) { return readFile(ctx, d.Mapped, d.Layout.Host(path.Join(dir, name))) })
 }
 
 // takeOverGuard: the two bitcoins may take over each other's directory, and a lower major version none that a higher one has
@@ -49,9 +63,9 @@ func (ob *observation) takeOverGuard(ctx context.Context, a *App, dir string) st
 var leadingNumber = regexp.MustCompile(`^[0-9]+`)
 
 // postgresGuard: a major version of PostgreSQL reads its own data only (PG_VERSION).
-func (ob *observation) postgresGuard(ctx context.Context, a *App, dir string) string {
-	text, err := ob.readFile(ctx, path.Join(dir, "PG_VERSION"))
-	want := leadingNumber.FindString(tag(a.Spec.Image))
+func postgresGuard(image string, read func(string) ([]byte, error)) string {
+	text, err := read("PG_VERSION")
+	want := leadingNumber.FindString(tag(image))
 	have := strings.TrimSpace(string(text))
 	if err != nil || want == "" || have == want {
 		return unknownVersion("PG_VERSION", err)
@@ -60,18 +74,18 @@ func (ob *observation) postgresGuard(ctx context.Context, a *App, dir string) st
 }
 
 // mariadbGuard: MariaDB upgrades data of older versions and spoils those of newer ones.
-func (ob *observation) mariadbGuard(ctx context.Context, a *App, dir string) string {
+func mariadbGuard(image string, read func(string) ([]byte, error)) string {
 	for _, name := range []string{"mariadb_upgrade_info", "mysql_upgrade_info"} {
-		text, err := ob.readFile(ctx, path.Join(dir, name))
+		text, err := read(name)
 		if isReadError(err) {
 			return unknownVersion(name, err)
 		}
 		if err != nil {
 			continue
 		}
-		have, want := numbers(strings.TrimSpace(string(text))), numbers(tag(a.Spec.Image))
+		have, want := numbers(strings.TrimSpace(string(text))), numbers(tag(image))
 		if newer(have, want) {
-			return fmt.Sprintf("data of MariaDB %s, image of %s", strings.TrimSpace(string(text)), tag(a.Spec.Image))
+			return fmt.Sprintf("data of MariaDB %s, image of %s", strings.TrimSpace(string(text)), tag(image))
 		}
 		return ""
 	}
@@ -100,12 +114,12 @@ var nextcloudVersion = regexp.MustCompile(`'version'\s*=>\s*'([0-9]+)`)
 
 // nextcloudGuard: Nextcloud upgrades by one major version at a time and never back. The image is the one that is wanted: the
 // owner may have chosen another than the manifest's.
-func (ob *observation) nextcloudGuard(ctx context.Context, a *App, dir string) string {
-	text, err := ob.readFile(ctx, path.Join(dir, "config", "config.php"))
+func nextcloudGuard(image string, read func(string) ([]byte, error)) string {
+	text, err := read("config/config.php")
 	if err != nil {
 		return unknownVersion("config/config.php", err)
 	}
-	m, want := nextcloudVersion.FindSubmatch(text), numbers(tag(a.Spec.Image))
+	m, want := nextcloudVersion.FindSubmatch(text), numbers(tag(image))
 	if m == nil || len(want) == 0 {
 		return ""
 	}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -82,5 +83,51 @@ func TestUnreadableVersionOfData(t *testing.T) {
 				t.Errorf("%s: %s", got.Action, got.Cause)
 			}
 		})
+	}
+}
+
+// A newer version that has converted the data and fails then is not followed by the older one, which would spoil them: neither after an upgrade nor after a
+// migration, and not by a later pass.
+func TestNoWayBackOverConvertedData(t *testing.T) {
+	const id, newer = "archy-mempool-db", "docker.io/example/archy-mempool-db:11.4"
+	for name, begin := range map[string]func(t *testing.T) (*fakeNode, func() AppResult){
+		"upgrade": func(t *testing.T) (*fakeNode, func() AppResult) {
+			n := guarded(t, id, "10.11")
+			return n, func() AppResult { return n.upgradeTo(id, "11.4", false) }
+		},
+		"migration": func(t *testing.T) (*fakeNode, func() AppResult) {
+			n := newNode(t, map[string]string{id: upgraded(manifestOf(id, 3, fmt.Sprintf(dataOf, id)), "11.4")}).firstBootDone()
+			n.script(id, "docker.io/example/archy-mempool-db:10.11", binds(n.layout.Data(id), "/data"))
+			n.pass()
+			n.later(time.Minute)
+			return n, func() AppResult { return n.result(n.pass(migrateAll), id) }
+		},
+	} {
+		for _, converts := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, converts %v", name, converts), func(t *testing.T) {
+				n, change := begin(t)
+				n.lay(n.layout.Data(id, "mariadb_upgrade_info"), "10.11.6-MariaDB")
+				n.behave[newer] = behaviour{sick: true}
+				n.onCall = func(call string) {
+					if converts && n.images[newer].ID != "" && (strings.HasPrefix(call, "restart "+id) || strings.HasPrefix(call, "start "+id)) {
+						_ = os.WriteFile(n.layout.Host(n.layout.Data(id, "mariadb_upgrade_info")), []byte("11.4.2-MariaDB"), 0o600)
+					}
+				}
+				got := change()
+				for range 3 {
+					if !converts {
+						if got.Action != RolledBack || n.containers[id].Image == newer {
+							t.Errorf("%+v", got)
+						}
+						return
+					}
+					if got.Action != NeedsHuman || !strings.Contains(got.Cause, "data of MariaDB 11.4.2-MariaDB, image of 10.11") || n.containers[id].Image != newer {
+						t.Fatalf("%s: %s", got.Action, got.Cause)
+					}
+					n.later(6 * time.Minute)
+					got = n.result(n.pass(), id)
+				}
+			})
+		}
 	}
 }

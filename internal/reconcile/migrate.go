@@ -178,7 +178,7 @@ func (r *run) turnBack(ctx context.Context, c *change, op Operation, why error) 
 }
 
 func (r *run) undoMigration(ctx context.Context, c *change, why error) error {
-	for _, undo := range []func(context.Context, *change) error{r.stopNew, r.dropUnit, r.nameBack, r.startOld} {
+	for _, undo := range []func(context.Context, *change) error{r.oldFits, r.stopNew, r.dropUnit, r.nameBack, r.startOld} {
 		if err := undo(ctx, c); err != nil {
 			return r.stuck(c, why.Error(), err)
 		}
@@ -196,6 +196,14 @@ func (r *run) undoMigration(ctx context.Context, c *change, why error) error {
 	}
 	c.result.Error.Hint = "the old container runs again; correct the cause, then: archy adopt --migrate " + c.ID
 	return fmt.Errorf("migration rolled back: %w", why)
+}
+
+func (r *run) oldFits(ctx context.Context, c *change) error {
+	old, err := r.old(ctx, c)
+	if err != nil {
+		return err
+	}
+	return r.fits(ctx, c, old.Image)
 }
 
 func (r *run) stopNew(ctx context.Context, c *change) error {

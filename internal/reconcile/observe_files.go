@@ -412,9 +412,13 @@ func differenceCause(f File, differs string) string {
 
 // readFile reads directly where it may, else through podman's user namespace.
 func (ob *observation) readFile(ctx context.Context, file string) ([]byte, error) {
-	content, err := os.ReadFile(ob.Layout.Host(file))
-	if errors.Is(err, fs.ErrPermission) && ob.Mapped != nil {
-		return ob.Mapped.ReadFile(ctx, ob.Layout.Host(file))
+	return readFile(ctx, ob.Mapped, ob.Layout.Host(file))
+}
+
+func readFile(ctx context.Context, mapped MappedReader, host string) ([]byte, error) {
+	content, err := os.ReadFile(host)
+	if errors.Is(err, fs.ErrPermission) && mapped != nil {
+		return mapped.ReadFile(ctx, host)
 	}
 	return content, err
 }

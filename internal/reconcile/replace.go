@@ -110,6 +110,9 @@ func (r *run) rollBack(ctx context.Context, c *change, why string) error {
 }
 
 func (r *run) restore(ctx context.Context, c *change, unit []byte) error {
+	if err := r.fits(ctx, c, unitValue(unit, "Image")); err != nil {
+		return err
+	}
 	c.record.UnitDigests = rememberDigest(c.record.UnitDigests, digest(unit))
 	if err := r.Records.WriteRecord(c.record); err != nil {
 		return err
@@ -133,6 +136,14 @@ func (r *run) restore(ctx context.Context, c *change, unit []byte) error {
 		return errors.New("the previous version does not become healthy either")
 	}
 	return out.err
+}
+
+// fits: what the newer version has converted, the older one is not let at.
+func (r *run) fits(ctx context.Context, c *change, image string) error {
+	if why := r.Disk.Guard(ctx, c.App, image); why != "" {
+		return fmt.Errorf("the older version is not started on the data: %s", why)
+	}
+	return nil
 }
 
 // isBackAlready tells that an earlier pass has brought the previous version back and it lives: of tiers 0 to 2 it is not restarted for
