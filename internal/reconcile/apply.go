@@ -660,7 +660,7 @@ func (r *run) keepHistory(c *change) error {
 	r.noteLack(c)
 	r.reportBreaker(c, now)
 	c.result.Breaker = breakerOf(h, now) // what this pass has counted is in it
-	return errors.Join(r.writeHistory(c), r.refreshPeers(c), r.refreshAdopted(c))
+	return errors.Join(r.writeHistory(c), r.refreshPeers(c), r.refreshAdopted(c), r.refreshWallet(c))
 }
 
 // well tells that the app ran healthy and was left alone, whatever else there is to say of it: a change of it is held, or was not possible. Not one

@@ -235,6 +235,7 @@ func (r *run) install(c *change) error {
 	}
 	c.record.Installed, c.record.By, c.record.Owner = true, c.By, state.Quadlet
 	c.record.InstalledAt, c.record.RemovedAt, c.record.RemovedWith = r.Now().UTC(), time.Time{}, ""
+	c.record.Wallet.Made = false                                   // with what it had before an owner who installs it anew is not bothered
 	c.record.Pinned.Volumes, c.record.Disks = c.Elsewhere, c.Disks // also of an alternative that it takes over from
 	if c.record.By == "" {
 		c.record.By = state.ByFirstBoot
@@ -472,6 +473,7 @@ func (r *run) succeeded(ctx context.Context, c *change) error {
 		c.record.FailedHash = ""
 	}
 	c.pinMode()
+	c.noteWallet()
 	c.record.Owner, c.record.SpecHash, c.record.PendingRestart = state.Quadlet, c.Hash, ""
 	if !c.Held {
 		id, _ := r.Engine.ImageID(ctx, c.Spec.Image)

@@ -124,6 +124,9 @@ func (ob *observation) closer(ctx context.Context, a *App) {
 	if a.LeftBehind == nil {
 		a.LeftBehind = ob.movedAway(ctx, a)
 	}
+	if a.LeftBehind == nil && a.Wallet != nil {
+		a.LeftBehind = a.Wallet.Lost
+	}
 	ob.directories(ctx, a)
 	ob.loadedUnit(ctx, a)
 	if !a.Running() {

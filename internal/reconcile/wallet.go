@@ -10,6 +10,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/secrets"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 	"git.tx1138.com/lfg2025/archy/internal/wallet"
 )
 
@@ -40,6 +41,8 @@ type Wallet struct {
 	Password, Legacy secrets.Value
 	// Refused tells that Password does not open the wallet.
 	Refused bool
+	// Lost is why LND is not started: it had a wallet, which is not on the disk any more.
+	Lost *Fault
 }
 
 // startPassword is the password that LND opens its wallet with at each start, missing when it must start locked: without a
@@ -61,6 +64,9 @@ func (ob *observation) lndWallet(ctx context.Context, a *App, dir string) {
 	host := ob.Layout.Host(dir)
 	w := &Wallet{Kind: lndWallet, Exists: wallet.Exists(wallet.Wallet(host)), MayCreate: ob.Config.LND.AutoInitWallet}
 	a.Wallet = w
+	if w.Lost = ob.walletLost(a, dir); w.Lost != nil {
+		w.MayCreate = false
+	}
 	var known bool
 	w.Password, known = ob.secret(a, walletSecret)
 	if !known && a.Fault == nil && w.MayCreate && wallet.Trace(host) == "" && !ob.onlyAdopted(a) {
@@ -73,6 +79,18 @@ func (ob *observation) lndWallet(ctx context.Context, a *App, dir string) {
 	w.Legacy, _ = ob.Secrets.Read(wallet.LegacySecret)
 	a.Masked = append(a.Masked, w.Legacy)
 	w.Refused = !w.Password.Missing() && (ob.refusedBefore(a) || ob.refusedAtStart(ctx, a))
+}
+
+// walletLost: a wallet that archy made of the same seed has the node's name and none of its channels, and the peers would close them all. An owner
+// who gives up where the data were begins anew.
+func (ob *observation) walletLost(a *App, dir string) *Fault {
+	r := a.Record
+	givenUp := a.Selected && len(ob.Options.DropMounts)+len(ob.Options.DropDisks) > 0
+	if r == nil || !r.Installed || r.Owner != state.Quadlet || !r.Wallet.Made || givenUp || wallet.Trace(ob.Layout.Host(dir)) != "" {
+		return nil
+	}
+	return &Fault{Code: "wallet-lost", Text: "lnd had a wallet, and nothing of it is in " + dir + "; none is made in its place",
+		Hint: "restore " + dir + " from a backup, then: archy reconcile; or, to begin with a new wallet: archy remove " + a.ID + " --purge-data, then: archy install " + a.ID}
 }
 
 // onlyAdopted: nothing is made for a container of somebody else's that stays as it is.
@@ -125,6 +143,8 @@ func walletDue(a *App, w *World) *Verdict {
 		return nil
 	}
 	switch text := a.Stage.Text; {
+	case a.Wallet.Lost != nil:
+		return human("1", observedState(a), a.Wallet.Lost.Code, a.Wallet.Lost.Text, a.Wallet.Lost.Hint)
 	case text == stageNeedsWallet && a.Legacy():
 		return nil
 	case text == stageNeedsWallet && !a.Wallet.MayCreate:
@@ -230,13 +250,29 @@ func (r *run) rememberWallet(c *change, id string, report wallet.Report, err err
 	case !report.Refused.Missing():
 		next.Refused = report.Refused.Fingerprint()
 	case report.Did != "":
-		next.Refused = ""
+		next.Refused, next.Made = "", c.Wallet.Kind == lndWallet
 	}
 	if next == c.record.Wallet {
 		return nil
 	}
 	c.record.Wallet = next
 	return r.Records.WriteRecord(c.record)
+}
+
+// noteWallet remembers that LND has a wallet.
+func (c *change) noteWallet() {
+	c.record.Wallet.Made = c.record.Wallet.Made || c.Wallet != nil && c.Wallet.Kind == lndWallet && c.Wallet.Exists
+}
+
+// refreshWallet is noteWallet for an app that this pass only looked at: its record may be one of an older archy.
+func (r *run) refreshWallet(c *change) error {
+	if c.Record == nil || c.record.Wallet.Made || !c.Managed() || c.changed || !c.record.Installed || c.record.Op != nil || c.lock != nil {
+		return nil
+	}
+	if c.noteWallet(); !c.record.Wallet.Made {
+		return nil
+	}
+	return r.writeUnlessOvertaken(c)
 }
 
 // walletFailed gives the error of a wallet its place in the result.

@@ -195,6 +195,61 @@ func TestAPassMakesTheWallet(t *testing.T) {
 	}
 }
 
+// An lnd whose wallet is gone, because its directory was moved away or a backup of it is being put back, gets no other one of the same seed: it would have the
+// node's name and none of its channels.
+func TestAWalletThatIsGone(t *testing.T) {
+	n := walletNode(t)
+	n.pass()
+	n.later(3 * time.Minute)
+	n.converged()
+	dir, password := n.wallets.dir(), n.wallets.text(wallet.Wallet(n.wallets.dir()))
+	r := n.record("lnd")
+	if !r.Wallet.Made {
+		t.Error("not noted")
+	}
+	r.Wallet.Made = false // as an older archy wrote it
+	if err := n.store.WriteRecord(r); err != nil {
+		t.Fatal(err)
+	}
+	n.pass()
+	n.converged()
+	refused := func(when string, runs bool) {
+		t.Helper()
+		id, asked := n.containers["lnd"], len(n.wallets.asked)
+		for range 2 {
+			got := n.result(n.pass(), "lnd")
+			if got.Action != NeedsHuman || got.Error.Code != "wallet-lost" || n.runs("lnd") != runs || n.containers["lnd"] != id || len(n.wallets.asked) != asked {
+				t.Errorf("%s: %+v", when, got)
+			}
+			n.later(time.Hour)
+		}
+	}
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	refused("it runs", true)
+	n.drop(n.containers["lnd"])
+	n.services["lnd.service"].ActiveState = "inactive"
+	refused("it is down", false)
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("its directory was made anew")
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	n.pass()
+	n.converged()
+	if n.wallets.text(wallet.Wallet(dir)) != password {
+		t.Error("another wallet")
+	}
+	// The way that is told.
+	n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"lnd"}, Cascade: true, Purge: true})
+	n.mustVerb(0, Request{Verb: VerbInstall, Apps: []string{"lnd"}})
+	if n.wallets.text(wallet.Wallet(dir)) == "" {
+		t.Error("no new wallet")
+	}
+}
+
 // TestANewBitcoinContainer: its wallets are looked at once, whoever made it, and not before it answers.
 func TestANewBitcoinContainer(t *testing.T) {
 	n := walletNode(t)

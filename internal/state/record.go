@@ -161,6 +161,8 @@ type Wallet struct {
 	// Refused is the fingerprint of a password that does not open LND's wallet: LND must not start with it, since it ends
 	// at once then.
 	Refused string `json:"refused,omitempty"`
+	// Made tells that LND has had a wallet since the app was installed: no other one is made in its place.
+	Made bool `json:"made,omitempty"`
 }
 
 // OldContainer is a legacy container that a migration renamed.
