@@ -568,3 +568,26 @@ func TestRecordsThatCannotBeListedAreNotLost(t *testing.T) {
 	}
 	n.converged()
 }
+
+// A database that somebody runs under a name of his own, over the directory of an app, is not joined by a second one.
+func TestNoSecondCopyOverTheSameData(t *testing.T) {
+	begin := func(target string, rw bool) *fakeNode {
+		n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+		n.script("my-postgres", oldImage, binds(n.layout.Data("solo"), target), func(c *podman.Inspect) { c.Mounts[0].RW = rw })
+		return n
+	}
+	n := begin("/data", true)
+	for range 2 {
+		if got := n.result(n.pass(), "solo"); got.Action != NeedsHuman || got.Error.Code != "second-copy" || !strings.Contains(got.Cause, "my-postgres") || n.containers["solo"] != nil {
+			t.Fatalf("%+v", got)
+		}
+		n.later(time.Minute)
+	}
+	n.downed(n.containers["my-postgres"], 0)
+	n.pass()
+	n.converged()
+	for _, n := range []*fakeNode{begin("/lnd", true), begin("/data", false)} { // a tool beside it, a backup
+		n.pass()
+		n.converged()
+	}
+}

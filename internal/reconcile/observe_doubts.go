@@ -133,11 +133,38 @@ func (ob *observation) closer(ctx context.Context, a *App) {
 		a.GateUnmet = ob.startGate(ctx, a)
 		a.NoSpace = ob.noSpace(a)
 	}
+	if !a.Running() {
+		a.Twin = ob.twin(ctx, a)
+	}
 	a.PortHolder = ob.portHolder(a)
 	if a.PortHolder != "" && autoRestarting(a) && !ob.stillRestarting(ctx, a) {
 		a.PortHolder = "" // it has come up meanwhile: the port may be its own
 	}
 	a.Guard = ob.guard(ctx, a)
+}
+
+// twin finds a container that archy did not make, runs under another name, and has a directory of the app at the place where the app would have it: two databases
+// over the same files spoil them, and each sees only its own processes. Who has the directory somewhere else in it, as a tool beside lnd, is none.
+func (ob *observation) twin(ctx context.Context, a *App) string {
+	for _, name := range sortedKeys(ob.containers) {
+		c := ob.containers[name]
+		if name == a.Container || name == a.liveName() || c.Labels[spec.LabelManaged] == "true" || c.State != podman.StateRunning && c.State != podman.StatePaused {
+			continue
+		}
+		got, err := ob.Engine.Inspect(ctx, name)
+		if err != nil {
+			continue
+		}
+		for _, m := range a.Spec.Mounts {
+			same := func(x podman.Mount) bool {
+				return x.Type == "bind" && x.RW && path.Clean(x.Source) == m.Source && path.Clean(x.Target) == path.Clean(m.Target)
+			}
+			if m.Own && !readOnly(m) && slices.ContainsFunc(got.Mounts, same) {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // secondLook is what there is two seconds after the first look.

@@ -713,7 +713,7 @@ func down(a *App, w *World, o Options) *Verdict {
 // what is there or has given up, does not get it up (rows 13 and 14).
 func lacking(a *App, w *World) bool {
 	absent := a.Network != nil && w.Networks != nil && !w.Networks[a.Network.Name] || a.staleNetwork()
-	unfit := a.GateUnmet != "" || a.Guard != "" || a.PortHolder != "" || blockedBy(a, w) != ""
+	unfit := a.GateUnmet != "" || a.Guard != "" || a.Twin != "" || a.PortHolder != "" || blockedBy(a, w) != ""
 	return unfit || absent || a.unitDiffers() || a.filesDiffer() || w.lacksImage(a) || len(a.Dirs)+len(a.Fresh)+len(a.staleSecrets(w)) > 0
 }
 
@@ -732,6 +732,9 @@ func bringUp(a *App, w *World, o Options, v *Verdict) *Verdict {
 		return human("31", st, "data-format", a.Guard, guardHint(a))
 	case a.NoSpace != "" && !up:
 		return failed("-", st, "space", a.NoSpace, "make room below the data directory, then run: archy reconcile")
+	case a.Twin != "" && !up:
+		return human("12a", st, "second-copy", "container "+a.Twin+" runs over its data: no second copy is started",
+			"stop that container, or remove it, then run: archy reconcile")
 	case a.PortHolder != "":
 		return failed("32", st, "port", a.PortHolder, "stop that process or give the app another port in a local manifest")
 	case a.History.IsOpen() && !a.unheld() && !a.History.BootAttempt(w.BootID):

@@ -167,6 +167,8 @@ type App struct {
 	Renamed *podman.Container
 	// PortHolder names a foreign process on one of the app's ports.
 	PortHolder string
+	// Twin is a running container of somebody else's that has the app's data where the app would have them.
+	Twin string
 	// PeersChanged names a peer whose address moved since the app started.
 	PeersChanged string
 	// SamePeers are peers that are other containers now, at the address they had: app id to container id.
