@@ -663,7 +663,7 @@ func (r *run) wait(ctx context.Context, c *change, op Operation) error {
 
 func (r *run) removeContainer(ctx context.Context, c *change, op Operation) error {
 	c.changed = true
-	err := r.Engine.Remove(ctx, op.Object, false)
+	err := r.removeIfMeant(ctx, c, op.Object)
 	if err != nil && !errors.Is(err, podman.ErrNotFound) {
 		return err
 	}
@@ -673,4 +673,21 @@ func (r *run) removeContainer(ctx context.Context, c *change, op Operation) erro
 	}
 	c.record.OldContainers = kept
 	return r.Records.WriteRecord(c.record)
+}
+
+// removeIfMeant removes a container unless somebody has given its name to another one meanwhile.
+func (r *run) removeIfMeant(ctx context.Context, c *change, name string) error {
+	meant := ""
+	if c.C != nil && c.C.Name == name {
+		meant = c.C.ID
+	}
+	for _, old := range c.record.OldContainers {
+		if old.Name == name {
+			meant = old.ID
+		}
+	}
+	if got, err := r.Engine.Inspect(ctx, name); err != nil || meant != "" && got.ID != meant {
+		return err
+	}
+	return r.Engine.Remove(ctx, name, false)
 }

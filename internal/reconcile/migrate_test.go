@@ -215,6 +215,24 @@ func TestMigrate(t *testing.T) {
 	n.converged()
 }
 
+// Somebody has taken the old container for himself, and its name is another one's by now: that one is not archy's to remove.
+func TestTheNameOfAnOldContainerIsReused(t *testing.T) {
+	n := scripted(t)
+	n.pass(migrateAll)
+	old := n.oldOne()
+	name := old.Name
+	delete(n.containers, name)
+	old.Name = "mine"
+	n.containers["mine"] = old
+	n.downed(n.script(name, oldImage), 0)
+	n.later(25 * time.Hour)
+	n.pass()
+	if n.containers["mine"] == nil || n.containers[name] == nil || len(n.record("solo").OldContainers) != 0 {
+		t.Errorf("%v, %v, record %+v", n.containers["mine"], n.containers[name], n.record("solo").OldContainers)
+	}
+	n.converged()
+}
+
 // A version that is older than the one that ran on the data is never started unasked, and another repository's neither: what an adopted
 // container ran stays, until its owner upgrades the app.
 func TestMigrationTakesNoOlderImage(t *testing.T) {
