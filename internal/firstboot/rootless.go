@@ -412,13 +412,18 @@ type storedContainer struct {
 
 func (h *Host) stored() []storedContainer { return h.storedIn(Graphroot(h.Layout)) }
 
+// storedIn reads both lists of containers/storage: those of units (--rm) are in the second.
 func (h *Host) storedIn(root string) (list []storedContainer) {
-	text, err := os.ReadFile(h.Layout.Host(filepath.Join(root, "overlay-containers/containers.json")))
-	if err != nil {
-		return nil
-	}
-	if err := json.Unmarshal(text, &list); err != nil {
-		return []storedContainer{{Names: []string{""}}} // there is something, and it cannot be read
+	for _, file := range []string{"containers.json", "volatile-containers.json"} {
+		text, err := os.ReadFile(h.Layout.Host(filepath.Join(root, "overlay-containers", file)))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		var some []storedContainer
+		if err != nil || json.Unmarshal(text, &some) != nil {
+			some = []storedContainer{{Names: []string{""}}} // there is something, and it cannot be read
+		}
+		list = append(list, some...)
 	}
 	return list
 }

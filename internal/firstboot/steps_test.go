@@ -1,6 +1,7 @@
 package firstboot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -278,13 +279,15 @@ func TestContainersInTheDefaultStorage(t *testing.T) {
 	tests := map[string]struct {
 		conf, at, list string
 		human          bool
+		file           string
 	}{
-		"no storage.conf":             {"", storage, one, true},
-		"one without a graphroot":     {"[storage]\ndriver = \"overlay\"\n", storage, one, true},
-		"behind a link":               {"", "/srv/storage", one, true},
-		"podman was called once":      {"", storage, none, false},
-		"the link that is archy's":    {"", "/var/lib/archipelago/containers/storage", one, false},
-		"left there, and archy's own": {string(StorageConf(newHost(t).Layout, Owner{}).Text), storage, one, false},
+		"those of units":              {conf: "", at: storage, list: one, human: true, file: "volatile-containers.json"},
+		"no storage.conf":             {"", storage, one, true, ""},
+		"one without a graphroot":     {"[storage]\ndriver = \"overlay\"\n", storage, one, true, ""},
+		"behind a link":               {"", "/srv/storage", one, true, ""},
+		"podman was called once":      {"", storage, none, false, ""},
+		"the link that is archy's":    {"", "/var/lib/archipelago/containers/storage", one, false, ""},
+		"left there, and archy's own": {string(StorageConf(newHost(t).Layout, Owner{}).Text), storage, one, false, ""},
 	}
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {
@@ -292,7 +295,7 @@ func TestContainersInTheDefaultStorage(t *testing.T) {
 			if tt.conf != "" {
 				f.write(name, tt.conf, 0o644)
 			}
-			f.write(tt.at+"/overlay-containers/containers.json", tt.list, 0o600)
+			f.write(tt.at+"/overlay-containers/"+cmp.Or(tt.file, "containers.json"), tt.list, 0o600)
 			if tt.at != storage {
 				f.must(os.MkdirAll(filepath.Dir(f.at(storage)), 0o755))
 				f.must(os.Symlink(tt.at, f.at(storage)))
@@ -309,20 +312,22 @@ func TestContainersInTheDefaultStorage(t *testing.T) {
 	}
 }
 
-// podman takes a new configuration over only where it has no container.
+// podman takes a new configuration over only where it has no container, none of a unit's either: podman system migrate stops them all.
 func TestMigrateOnlyWithoutContainers(t *testing.T) {
-	for _, containers := range []string{"", "[]", `[{"id":"x","names":["bitcoin-core"],"layer":"y"}]`} {
+	const one = `[{"id":"x","names":["bitcoin-core"],"layer":"y"}]`
+	for _, tt := range []struct{ file, containers string }{{"", ""}, {"containers", "[]"}, {"containers", one}, {"volatile-containers", "[]"}, {"volatile-containers", one}} {
+		containers := tt.containers
 		f := newHost(t)
 		f.listen()
 		f.write("/var/lib/systemd/linger/archipelago", "", 0o644)
 		if containers != "" {
-			f.write(Graphroot(f.Layout)+"/overlay-containers/containers.json", containers, 0o600)
+			f.write(Graphroot(f.Layout)+"/overlay-containers/"+tt.file+".json", containers, 0o600)
 		}
 		if err := f.apply(f.rootless); err != nil {
 			t.Fatal(err)
 		}
 		if got, want := f.called("systemd-run --user --quiet --wait --collect -- podman system migrate"), len(containers) < 3; got != want {
-			t.Errorf("containers %q: migrate called %v", containers, got)
+			t.Errorf("%s %q: migrate called %v", tt.file, containers, got)
 		}
 	}
 }
