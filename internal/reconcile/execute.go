@@ -282,7 +282,7 @@ func (r *run) reload(ctx context.Context, op Operation) error {
 	if err := r.daemonReload(ctx); err != nil {
 		return err
 	}
-	if c := r.apps[op.App]; c != nil && slices.Contains(c.plan.Steps, stepRemove) {
+	if c := r.apps[op.App]; c != nil && (slices.Contains(c.plan.Steps, stepRemove) || slices.Contains(c.plan.Steps, stepDropUnit)) {
 		return r.forgetFailure(ctx, c)
 	}
 	return r.checkLoaded(ctx, op)

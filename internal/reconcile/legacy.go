@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/quadlet"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
@@ -16,9 +17,26 @@ func legacyContainer(a *App, w *World, o Options) *Verdict {
 	}
 	v := legacyVerdict(a, w, o)
 	if f := a.goesAtItsEnd(); f != nil && slices.Contains(v.Steps, stepLegacy) {
-		return human(v.Row, observedState(a), f.Code, cause(v.Cause, f.Text), f.Hint).drifted(a.Drift)
+		v = human(v.Row, observedState(a), f.Code, cause(v.Cause, f.Text), f.Hint).drifted(a.Drift)
+	}
+	if a.unitInTheWay() && !slices.Contains(v.Steps, stepMigrate) {
+		v.Steps = append([]step{stepDropUnit}, v.Steps...)
+		v.Cause = cause(v.Cause, "archy's unit of it would take its place at the next boot")
+		if v.Action == NoOp && !unclaimed(a) {
+			v.Action = Updated
+		}
 	}
 	return v
+}
+
+// unitInTheWay tells that somebody has made a container in the place of a unit of archy's that is down: systemd starts that one at the next boot, and podman
+// removes for it whatever has its name, with all that it has in itself.
+func (a *App) unitInTheWay() bool {
+	if a.Unit == nil || a.C.AutoRemove || a.C.Name != a.Container || a.Record != nil && a.Record.Op != nil {
+		return false
+	}
+	id, ours := quadlet.App(a.Unit.Content)
+	return ours && id == a.ID && (a.Service.ActiveState == "inactive" || a.Service.ActiveState == "failed")
 }
 
 func legacyVerdict(a *App, w *World, o Options) *Verdict {

@@ -215,6 +215,34 @@ func TestMigrate(t *testing.T) {
 	n.converged()
 }
 
+// Somebody runs a container of his own in the place of a unit of archy's: the unit, which systemd would start at the next boot with podman's --replace, makes
+// room for it, and is there again when that container is gone.
+func TestAContainerInThePlaceOfAUnit(t *testing.T) {
+	n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+	n.pass()
+	n.converged()
+	n.halt("solo.service", n.services["solo.service"])
+	mine := n.script("solo", oldImage, binds(n.layout.Data("solo"), "/data"))
+	if got := n.result(n.pass(), "solo"); got.Action != Adopted || !strings.Contains(got.Cause, "unit") {
+		t.Errorf("%+v", got)
+	}
+	n.later(time.Minute)
+	for name, s := range n.services { // a boot
+		if s.LoadState == "loaded" && n.text(n.layout.Unit("solo")) != "" {
+			_ = n.run(name, s)
+		}
+	}
+	if len(n.violations) > 0 || n.containers["solo"] != mine || n.text(n.layout.Unit("solo")) != "" {
+		t.Fatalf("%q", n.violations)
+	}
+	if got := n.result(n.pass(), "solo"); got.Action != NoOp || got.Owner != state.Legacy {
+		t.Errorf("%+v", got)
+	}
+	n.drop(mine)
+	n.pass()
+	n.converged()
+}
+
 // Somebody has taken the old container for himself, and its name is another one's by now: that one is not archy's to remove.
 func TestTheNameOfAnOldContainerIsReused(t *testing.T) {
 	n := scripted(t)

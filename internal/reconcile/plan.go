@@ -591,6 +591,9 @@ func (p *planner) changeStep(a *App, v *Verdict, s step, loaded int) {
 		op.Kind, op.Object = RunHooks, a.Container
 	case stepWallet:
 		op.Kind, op.Object, op.Cause = OpenWallet, "wallet", walletCause(a)
+	case stepDropUnit:
+		p.add(Operation{Kind: RemoveUnit, App: a.ID, Object: a.Container + ".container", Cause: "somebody else made the container"})
+		op.Kind, op.Object, op.Cause = Reload, everyContainer, "unit removed"
 	case stepRemove:
 		p.remove(a, v)
 		return

@@ -60,6 +60,7 @@ type step string
 
 const (
 	stepAdopt    step = "adopt"
+	stepDropUnit step = "drop unit"
 	stepPrepare  step = "prepare"
 	stepFiles    step = "files"
 	stepUnit     step = "unit"
