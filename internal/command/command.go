@@ -1,7 +1,8 @@
 // Package command runs other programs with a limit on their time and on what they may print.
 //
 // Every child gets a process group of its own, so that a limit reached ends the whole family: SIGTERM, five
-// seconds, SIGKILL (incident 19: a podman call that never came back held up every later one).
+// seconds, SIGKILL (incident 19: a podman call that never came back held up every later one). What cannot be ended
+// is left to itself.
 package command
 
 import (
@@ -96,7 +97,15 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	}
 	var stdout, stderr capture
 	cmd := build(ctx, c, &stdout, &stderr)
-	err := failpoint.Do(ctx, failpoint.Child, strings.Join(c.Argv, " "), cmd.Run)
+	err := failpoint.Do(ctx, failpoint.Child, strings.Join(c.Argv, " "), func() error {
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		return reap(ctx, cmd)
+	})
+	if errors.Is(err, errLeft) { // it may still write what would be read here
+		return Result{ExitCode: -1}, explain(parent, ctx, c, Result{}, err)
+	}
 	res := Result{Stdout: stdout.kept.Bytes(), Stderr: stderr.kept.Bytes(), ExitCode: cmd.ProcessState.ExitCode()}
 	return res, explain(parent, ctx, c, res, err)
 }
@@ -111,6 +120,30 @@ func build(ctx context.Context, c Cmd, stdout, stderr io.Writer) *exec.Cmd {
 	// A grandchild that left the group may hold the pipes open; do not wait for it.
 	cmd.WaitDelay = KillDelay + time.Second
 	return cmd
+}
+
+// leaveDelay is the time between the end of a program's limit and archy's going on without it.
+const leaveDelay = KillDelay + 3*time.Second
+
+// errLeft tells that a program still runs.
+var errLeft = errors.New("it cannot be ended")
+
+// reap waits for a program that was started, and for one whose time is over only so long as its death takes. sudo makes itself
+// root's as a whole, so that who called it cannot kill it, and nobody kills a program that waits for a disk.
+func reap(ctx context.Context, cmd *exec.Cmd) error {
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(leaveDelay):
+		return errLeft
+	}
 }
 
 // endGroup asks the process group to end and makes sure of it after KillDelay.

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -70,6 +71,27 @@ func TestLimitKills(t *testing.T) {
 		t.Errorf("killed after %s, and it has %s", took, KillDelay)
 	}
 	wantGone(t, strings.TrimSpace(string(res.Stdout)))
+}
+
+// test that a program which cannot be killed, as sudo cannot by its caller, holds nobody up (incident 19)
+func TestLimitLeavesWhatCannotBeEnded(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	cmd := build(ctx, Cmd{Argv: []string{"sleep", "60"}}, io.Discard, io.Discard)
+	cmd.Cancel, cmd.WaitDelay = func() error { return os.ErrProcessDone }, 0
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	start := time.Now()
+	err := reap(ctx, cmd)
+	if took := time.Since(start); took > leaveDelay+3*time.Second {
+		t.Errorf("took %s, want about %s", took, leaveDelay)
+	}
+	var limit *LimitError
+	if got := explain(context.Background(), ctx, Cmd{Argv: []string{"sleep"}}, Result{}, err); !errors.As(got, &limit) {
+		t.Errorf("error %v, want a limit", got)
+	}
 }
 
 // wantGone waits a moment for a process to be gone, or a zombie that nobody has collected.

@@ -54,7 +54,7 @@ func lines(ctx context.Context, c Cmd, stall time.Duration, line func([]byte) er
 	if readErr != nil {
 		end(readErr)
 	}
-	err = cmd.Wait()
+	err = reap(limited, cmd)
 	switch cause := context.Cause(limited); {
 	case ctx.Err() != nil:
 		return ctx.Err()
