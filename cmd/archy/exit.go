@@ -25,7 +25,7 @@ const (
 	exitDrift       = 4   // something differs, with --exit-code or --check
 	exitLocked      = 5   // another run holds the lock
 	exitHuman       = 6   // somebody has to decide
-	exitInterrupted = 130 // SIGINT
+	exitInterrupted = 130 // SIGINT, SIGTERM, SIGHUP
 )
 
 // exitError is an error with the code that the program ends with. Class is its name in JSON; Hint is what the

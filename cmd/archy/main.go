@@ -11,11 +11,23 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal asks for an orderly end; after it the second one kills.
-	context.AfterFunc(ctx, stop)
+	ctx := untilAsked(context.Background())
 	// A run lives for a twentieth of a second and has a few megabytes: collecting them again and again costs a tenth of it.
 	debug.SetGCPercent(400)
 	c := &cli{out: os.Stdout, err: os.Stderr, environ: os.Environ()}
 	os.Exit(c.run(ctx, os.Args[1:]))
+}
+
+// untilAsked ends its context when a signal asks for an orderly end; after it a second one kills. A terminal that is gone, as with
+// an SSH session that broke off, asks for it too, and more than once: its shell says so, and the kernel. Under nohup it does not.
+func untilAsked(parent context.Context) context.Context {
+	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if signal.Ignored(syscall.SIGHUP) {
+		return ctx
+	}
+	gone := make(chan os.Signal, 1)
+	signal.Notify(gone, syscall.SIGHUP)
+	go func() { <-gone; stop() }()
+	return ctx
 }

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -42,6 +44,25 @@ func TestScripts(t *testing.T) {
 				},
 			})
 		})
+	}
+}
+
+// TestATerminalThatIsGone: an SSH session that breaks off ends archy in order, as ^C does, and does not kill it for saying so twice.
+func TestATerminalThatIsGone(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("these tests run under nohup")
+	}
+	ctx := untilAsked(t.Context())
+	for range 2 {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Second):
+			t.Fatal("SIGHUP asks for no end")
+		}
+		time.Sleep(50 * time.Millisecond) // the second one too is there by then
 	}
 }
 
