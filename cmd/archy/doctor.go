@@ -39,7 +39,7 @@ user's manager, host names of Tor. --heal=safe does that too, and climbs the lad
 repairs podman as far as it is safe; --heal=full climbs all of it, with the node locked.
 
 Exit codes: 0 nothing, or nothing but information; 3 warnings; 1 errors; 6 a person must
-decide; 2 usage; 5 locked.`,
+decide; 2 usage; 5 locked; 130 interrupted.`,
 		Example: `  sudo archy doctor
   sudo archy doctor --fix
   sudo archy doctor --bundle report.tar.gz     for a report of a fault: no secret is in it
@@ -123,6 +123,9 @@ func (o *doctorOptions) run(cmd *cobra.Command) error {
 	o.examine(cmd.Context(), e, d)
 	d.DurationMS = time.Since(d.StartedAt).Milliseconds()
 	d.Summarise()
+	if cmd.Context().Err() != nil {
+		d.ExitCode, o.bundle = exitInterrupted, "" // what was not looked at is no finding
+	}
 	if o.bundle != "" {
 		if err := e.writeBundle(cmd.Context(), o.bundle, d); err != nil {
 			return err

@@ -41,6 +41,9 @@ Exit codes: 0 ok or slow, 6 somebody or "archy podman heal" has to act.`,
 			}
 			defer done()
 			d := h.Check(cmd.Context())
+			if err := cmd.Context().Err(); err != nil {
+				return err // what was not asked to its end tells nothing
+			}
 			if err := e.printDiagnosis(d); err != nil {
 				return err
 			}

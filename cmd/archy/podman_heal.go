@@ -29,7 +29,8 @@ time, put the database aside, free a name, put the runtime directories aside, nu
 locks anew. Nothing is deleted, only renamed, and nothing is put aside while containers
 live that podman would lose for good. One climb an hour and boot.
 
-Exit codes: 0 podman is well, 5 another run is at work, 6 a person must decide.`,
+Exit codes: 0 podman is well, 5 another run is at work, 6 a person must decide,
+130 interrupted.`,
 		Example: `  archy podman heal --dry-run
   archy podman heal --full --stop-apps`,
 		Args: cobra.NoArgs,
@@ -64,7 +65,12 @@ func (o *healOptions) run(cmd *cobra.Command) error {
 	}
 	defer done()
 	if o.dryRun {
-		return e.printReport(h.Plan(o.mode(), h.Check(cmd.Context())))
+		d := h.Check(cmd.Context())
+		if err := cmd.Context().Err(); err != nil {
+			return err
+		}
+		r := h.Plan(o.mode(), d)
+		return e.printReport(r, r.ExitCode())
 	}
 	if err := node.CheckVolume(e.Layout); err != nil {
 		return err
@@ -74,7 +80,12 @@ func (o *healOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer release()
-	return e.printReport(e.climb(cmd.Context(), h, o.mode()))
+	r := e.climb(cmd.Context(), h, o.mode())
+	code := r.ExitCode()
+	if code != exitOK && cmd.Context().Err() != nil {
+		code = exitInterrupted
+	}
+	return e.printReport(r, code)
 }
 
 // holdForHeal takes the locks of a full pass; a full heal is alone on the node.
@@ -128,17 +139,17 @@ func (e *env) passAfterHeal(ctx context.Context) error {
 	return nil
 }
 
-func (e *env) printReport(r heal.Report) error {
+func (e *env) printReport(r heal.Report, code int) error {
 	if e.json {
 		doc := struct {
 			Schema int `json:"schema"`
 			heal.Report
 			ExitCode int `json:"exit_code"`
-		}{1, r, r.ExitCode()}
+		}{1, r, code}
 		if err := e.encode(doc); err != nil {
 			return err
 		}
-		return exitCode(r.ExitCode())
+		return exitCode(code)
 	}
 	if e.quiet && r.ExitCode() == heal.ExitOK {
 		return nil
@@ -162,7 +173,7 @@ func (e *env) printReport(r heal.Report) error {
 		fmt.Fprintf(e.out, "  seen: %s\n", r.Human.Seen)
 	}
 	e.explainHuman(r.Human)
-	return exitCode(r.ExitCode())
+	return exitCode(code)
 }
 
 func rungLine(s heal.Rung, planned bool) string {

@@ -14,12 +14,12 @@ func TestReportSaysWhatWasSeenLast(t *testing.T) {
 	e := &env{cli: &cli{out: &out, err: &bytes.Buffer{}}}
 	const last = "Error: OCI runtime error: crun: create keyring `0e25`: Disk quota exceeded"
 	_ = e.printReport(heal.Report{State: heal.LostTrack, Evidence: "live processes: db", Source: "/proc", Rungs: []heal.Rung{{N: 4, Does: "restart", Done: true}},
-		Result: heal.Refused, After: heal.Unknown, Human: &heal.Human{Seen: last}})
+		Result: heal.Refused, After: heal.Unknown, Human: &heal.Human{Seen: last}}, exitHuman)
 	if text := out.String(); !strings.Contains(text, "live processes: db") || strings.Count(text, last) != 1 {
 		t.Error(text)
 	}
 	out.Reset()
-	_ = e.printReport(heal.Report{State: heal.Unknown, Evidence: last, Result: heal.Refused, After: heal.Unknown, Human: &heal.Human{Seen: last}})
+	_ = e.printReport(heal.Report{State: heal.Unknown, Evidence: last, Result: heal.Refused, After: heal.Unknown, Human: &heal.Human{Seen: last}}, exitHuman)
 	if text := out.String(); strings.Count(text, last) != 1 {
 		t.Error(text)
 	}
@@ -42,7 +42,8 @@ func TestQuietPodman(t *testing.T) {
 	} {
 		var out, talk bytes.Buffer
 		e := &env{cli: &cli{out: &out, err: &talk, quiet: true, json: c.json}}
-		_ = e.printReport(heal.Report{State: heal.SocketDown, Result: c.result, After: c.state})
+		r := heal.Report{State: heal.SocketDown, Result: c.result, After: c.state}
+		_ = e.printReport(r, r.ExitCode())
 		if says := out.Len() > 0; says != c.says || talk.Len() > 0 {
 			t.Errorf("heal, %+v: %q, %q", c, out.String(), talk.String())
 		}

@@ -61,7 +61,7 @@ func (c *cli) run(ctx context.Context, args []string) int {
 	cmd, err := root.ExecuteContextC(context.WithValue(ctx, cliKey{}, c))
 	e := &exitError{}
 	if err != nil {
-		e = c.outcome(cmd, err, started, args)
+		e = c.outcome(ctx, cmd, err, started, args)
 	}
 	if out.lost == nil || e.Err != nil && !c.json { // told, maybe of that very write
 		return e.Code
@@ -71,13 +71,16 @@ func (c *cli) run(ctx context.Context, args []string) int {
 }
 
 // outcome classifies an error and reports it.
-func (c *cli) outcome(cmd *cobra.Command, err error, started bool, args []string) *exitError {
+func (c *cli) outcome(ctx context.Context, cmd *cobra.Command, err error, started bool, args []string) *exitError {
 	// What cobra itself finds wrong with the command line comes before any command runs.
 	if !started {
 		c.json = c.json || slices.Contains(args, "--json")
 		err = asUsage(cmd, err)
 	}
 	e := classify(err)
+	if e.Err != nil && e.Code == exitFailed && ctx.Err() != nil {
+		e = classify(ctx.Err()) // whatever was under way when the signal came failed because of it
+	}
 	c.report(e)
 	return e
 }

@@ -54,6 +54,9 @@ func runWhy(cmd *cobra.Command, name, since string) error {
 		in.NotNow = err
 		e.seenLast(&in)
 	}
+	if err := cmd.Context().Err(); err != nil {
+		return err
+	}
 	told := story.Tell(in)
 	if f := told.LastFailure; f != nil {
 		said, err := e.saidThen(cmd.Context(), in, *f)

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestInterrupted: a command that was told to end before it was done says so by its exit code: what it had seen by then is not how the node is.
+func TestInterrupted(t *testing.T) {
+	root := t.TempDir()
+	passwd := fmt.Sprintf("archipelago:x:%d:%d::/home/archipelago:/bin/bash\n", os.Getuid(), os.Getgid())
+	for _, dir := range []string{"etc", "var/lib/archipelago/secrets", "var/lib/archipelago/state", "proc", "run/user"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "etc/passwd"), []byte(passwd), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "proc/meminfo"), []byte("MemTotal:        8000000 kB\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(context.Background())
+	end()
+	for _, line := range []string{"doctor", "podman check", "podman heal", "podman heal --dry-run", "why lnd", "health", "status", "logs lnd",
+		"reconcile", "reconcile --check-only", "stop lnd", "install lnd", "adopt", "prune", "prune --check-only", "secrets sync", "secrets gen"} {
+		for _, form := range []string{"", " --json"} {
+			var out, talk bytes.Buffer
+			c := &cli{out: &out, err: &talk, environ: []string{}}
+			code := c.run(ctx, append([]string{"--root", root}, strings.Fields(line+form)...))
+			if code != exitInterrupted || form != "" && !strings.Contains(out.String(), `"exit_code":130`) {
+				t.Errorf("archy %s: exit %d\n%s%s", line+form, code, out.String(), talk.String())
+			}
+		}
+	}
+}
