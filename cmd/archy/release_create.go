@@ -74,7 +74,7 @@ func (o *releaseCreateOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	if o.key != "" && !o.in.CheckOnly {
-		key, err := c.openKey(o.key, &o.password)
+		key, err := c.openKey(cmd.Context(), o.key, &o.password)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ func (p *passwordFlag) add(cmd *cobra.Command) {
 }
 
 // read asks once, or twice for a password that is new.
-func (p *passwordFlag) read(c *cli, fresh bool) (string, error) {
+func (p *passwordFlag) read(ctx context.Context, c *cli, fresh bool) (string, error) {
 	if p.fd >= 0 {
 		return p.fromDescriptor()
 	}
@@ -31,22 +32,31 @@ func (p *passwordFlag) read(c *cli, fresh bool) (string, error) {
 	if !term.IsTerminal(terminal) {
 		return "", usage("--password-fd N reads it from a file descriptor", "there is no terminal to ask for the password")
 	}
-	text, err := c.prompt(terminal, "password of the key: ")
+	text, err := c.prompt(ctx, terminal, "password of the key: ")
 	if err != nil || !fresh {
 		return text, err
 	}
-	again, err := c.prompt(terminal, "once more: ")
+	again, err := c.prompt(ctx, terminal, "once more: ")
 	if err == nil && again != text {
 		err = usage("", "the two passwords differ")
 	}
 	return text, err
 }
 
-func (c *cli) prompt(terminal int, text string) (string, error) {
+// prompt reads a line without its echo, which comes back also when the question is broken off.
+func (c *cli) prompt(ctx context.Context, terminal int, text string) (string, error) {
+	before, err := term.GetState(terminal)
+	if err != nil {
+		return "", err
+	}
 	fmt.Fprint(c.err, text)
-	data, err := term.ReadPassword(terminal)
+	password, err := typed(ctx, func() (string, error) {
+		data, err := term.ReadPassword(terminal)
+		return string(data), err
+	})
+	_ = term.Restore(terminal, before)
 	fmt.Fprintln(c.err)
-	return string(data), err
+	return password, err
 }
 
 func (p *passwordFlag) fromDescriptor() (string, error) {
@@ -76,7 +86,7 @@ source tree; the public one goes to release.keys_dir of every node.`,
 			if out == "" {
 				return usage(cmd.CommandPath()+" --help", "--out is missing")
 			}
-			text, err := password.read(c, true)
+			text, err := password.read(cmd.Context(), c, true)
 			if err != nil {
 				return err
 			}
@@ -109,7 +119,7 @@ signature names version, date and digest, so that it fits no other release.`,
 			if key == "" {
 				return usage(cmd.CommandPath()+" --help", "--key is missing")
 			}
-			signature, err := c.sign(key, manifestFile, &password)
+			signature, err := c.sign(cmd.Context(), key, manifestFile, &password)
 			if err != nil {
 				return err
 			}
@@ -124,8 +134,8 @@ signature names version, date and digest, so that it fits no other release.`,
 }
 
 // sign opens the key and signs the manifest.
-func (c *cli) sign(keyFile, manifestFile string, password *passwordFlag) (string, error) {
-	key, err := c.openKey(keyFile, password)
+func (c *cli) sign(ctx context.Context, keyFile, manifestFile string, password *passwordFlag) (string, error) {
+	key, err := c.openKey(ctx, keyFile, password)
 	if err != nil {
 		return "", err
 	}
@@ -137,11 +147,11 @@ func (c *cli) sign(keyFile, manifestFile string, password *passwordFlag) (string
 	return path, nil
 }
 
-func (c *cli) openKey(path string, password *passwordFlag) (*release.Key, error) {
-	key, err := release.OpenKey(path, func() (string, error) { return password.read(c, false) })
+func (c *cli) openKey(ctx context.Context, path string, password *passwordFlag) (*release.Key, error) {
+	key, err := release.OpenKey(path, func() (string, error) { return password.read(ctx, c, false) })
 	var exit *exitError
 	switch {
-	case errors.As(err, &exit):
+	case errors.As(err, &exit), ctx.Err() != nil:
 		return nil, err
 	case errors.Is(err, release.ErrPassword):
 		return nil, &exitError{exitFailed, "password", err, "nothing was signed"}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -36,7 +37,7 @@ mounted, and volumes stay; they are named.`,
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		if o.Purge && !o.checkOnly {
 			left := func(name string) []string { return dataLeft(cmd, name) }
-			if err := confirmPurge(cliOf(cmd), names, confirmed, left); err != nil {
+			if err := confirmPurge(cmd.Context(), cliOf(cmd), names, confirmed, left); err != nil {
 				return err
 			}
 		}
@@ -59,13 +60,13 @@ func dataLeft(cmd *cobra.Command, name string) []string {
 }
 
 // confirmPurge wants the name of each app once more before its data move. left tells what of them will stay.
-func confirmPurge(c *cli, names, confirmed []string, left func(name string) []string) error {
+func confirmPurge(ctx context.Context, c *cli, names, confirmed []string, left func(name string) []string) error {
 	for _, name := range confirmed {
 		if !slices.Contains(names, name) {
 			return usage("", "--confirm %s: that app is not to be removed", name)
 		}
 	}
-	typed := bufio.NewReader(os.Stdin)
+	in := bufio.NewReader(os.Stdin)
 	for _, name := range names {
 		if slices.Contains(confirmed, name) {
 			continue
@@ -73,7 +74,7 @@ func confirmPurge(c *cli, names, confirmed []string, left func(name string) []st
 		if c.json || !term.IsTerminal(int(os.Stdin.Fd())) {
 			return usage("archy remove "+name+" --purge-data --confirm "+name, "the data of %s are moved only with --confirm %s", name, name)
 		}
-		if err := askName(typed, c.err, name, left(name)); err != nil {
+		if err := askName(ctx, in, c.err, name, left(name)); err != nil {
 			return err
 		}
 	}
@@ -81,13 +82,16 @@ func confirmPurge(c *cli, names, confirmed []string, left func(name string) []st
 }
 
 // askName asks a person to type the name of the app.
-func askName(in *bufio.Reader, out io.Writer, name string, left []string) error {
+func askName(ctx context.Context, in *bufio.Reader, out io.Writer, name string, left []string) error {
 	fmt.Fprintf(out, "The data of %s will be moved to the trash and deleted after 7 days.\n", name)
 	if len(left) > 0 {
 		fmt.Fprintf(out, "These stay: %s.\n", strings.Join(left, ", "))
 	}
 	fmt.Fprint(out, "Type its name to go on: ")
-	line, err := in.ReadString('\n')
+	line, err := typed(ctx, func() (string, error) { return in.ReadString('\n') })
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil && line == "" {
 		return usage("", "nothing was typed; nothing was changed")
 	}

@@ -3,11 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
@@ -19,7 +22,7 @@ import (
 func TestAskName(t *testing.T) {
 	for typed, ok := range map[string]bool{"grafana\n": true, "grafana": true, "y\n": false, "yes\n": false, "Grafana\n": false, "\n": false, "": false} {
 		var said bytes.Buffer
-		err := askName(bufio.NewReader(strings.NewReader(typed)), &said, "grafana", []string{"/mnt/old/grafana", "volume grafana"})
+		err := askName(t.Context(), bufio.NewReader(strings.NewReader(typed)), &said, "grafana", []string{"/mnt/old/grafana", "volume grafana"})
 		if (err == nil) != ok || err != nil && classify(err).Code != exitUsage {
 			t.Errorf("%q: %v", typed, err)
 		}
@@ -33,7 +36,7 @@ func TestAskName(t *testing.T) {
 func TestAskNameTwice(t *testing.T) {
 	in := bufio.NewReader(strings.NewReader("lnd\ngrafana\n"))
 	for _, name := range []string{"lnd", "grafana"} {
-		if err := askName(in, &bytes.Buffer{}, name, nil); err != nil {
+		if err := askName(t.Context(), in, &bytes.Buffer{}, name, nil); err != nil {
 			t.Error(err)
 		}
 	}
@@ -55,5 +58,23 @@ func TestRemoveKnowsOrphans(t *testing.T) {
 	}
 	if _, err := e.appIDs(names[2:]); err == nil {
 		t.Error("a name of nothing is the name of an app")
+	}
+}
+
+// ^C at the question is heeded at once, and nothing is changed.
+func TestAskNameInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	nobody, hand := io.Pipe()
+	defer hand.Close()
+	time.AfterFunc(20*time.Millisecond, interrupt)
+	answered := make(chan error, 1)
+	go func() { answered <- askName(ctx, bufio.NewReader(nobody), io.Discard, "grafana", nil) }()
+	select {
+	case err := <-answered:
+		if classify(err).Code != exitInterrupted {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits on")
 	}
 }

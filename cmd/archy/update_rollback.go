@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -32,7 +33,7 @@ With unsound backups nothing is changed, exit 6.`,
 			if err := e.running(cmd); err != nil {
 				return err
 			}
-			if err := e.sure(yes, "put the old version back now?"); err != nil {
+			if err := e.sure(cmd.Context(), yes, "put the old version back now?"); err != nil {
 				return err
 			}
 			r, err := u.Rollback(cmd.Context())
@@ -48,7 +49,7 @@ With unsound backups nothing is changed, exit 6.`,
 }
 
 // sure asks on a terminal. Nobody there to ask is no yes.
-func (c *cli) sure(yes bool, question string) error {
+func (c *cli) sure(ctx context.Context, yes bool, question string) error {
 	if yes {
 		return nil
 	}
@@ -56,7 +57,10 @@ func (c *cli) sure(yes bool, question string) error {
 		return usage("give --yes", "no terminal to ask on")
 	}
 	fmt.Fprintf(c.err, "%s [y/N] ", question)
-	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	answer, _ := typed(ctx, func() (string, error) { return bufio.NewReader(os.Stdin).ReadString('\n') })
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
 		return nil
