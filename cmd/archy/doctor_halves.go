@@ -149,8 +149,5 @@ func (o *doctorOptions) argv(self string, e *examiner, part string) []string {
 	if o.stopApps {
 		argv = append(argv, "--stop-apps")
 	}
-	if e.config != "" {
-		argv = append(argv, "--config", e.config)
-	}
-	return argv
+	return e.withConfig(argv)
 }

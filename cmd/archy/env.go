@@ -95,6 +95,18 @@ func openWith(cmd *cobra.Command, volume func(node.Layout) error) (*env, error) 
 	return e, volume(e.Layout)
 }
 
+// withConfig adds the configuration's file to a command line of archy's own, which is run in another directory.
+func (c *cli) withConfig(argv []string) []string {
+	if c.config == "" {
+		return argv
+	}
+	path, err := filepath.Abs(c.config)
+	if err != nil {
+		path = c.config
+	}
+	return append(argv, "--config", path)
+}
+
 // openEnv is for commands that only read files: configuration, user and layout. The service user need not
 // exist below another root.
 func openEnv(cmd *cobra.Command) (*env, error) {

@@ -252,10 +252,7 @@ func (e *env) child() (firstboot.Child, error) {
 		return firstboot.Child{}, err
 	}
 	argv := []string{self, "first-boot", "--stage", "apps", "--quiet"}
-	if e.config != "" {
-		argv = append(argv, "--config", e.config)
-	}
-	return firstboot.Child{Argv: argv, Env: serviceEnv(e.environ, e.User), User: e.User}, nil
+	return firstboot.Child{Argv: e.withConfig(argv), Env: serviceEnv(e.environ, e.User), User: e.User}, nil
 }
 
 // boot runs it and says how it ended.

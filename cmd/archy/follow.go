@@ -87,10 +87,7 @@ func (c *connected) askRoot(ctx context.Context) (command.Result, error) {
 	if err != nil {
 		return command.Result{}, err
 	}
-	argv := []string{"sudo", "-n", "--", self, "internal", "follow"}
-	if c.config != "" {
-		argv = append(argv, "--config", c.config)
-	}
+	argv := c.withConfig([]string{"sudo", "-n", "--", self, "internal", "follow"})
 	return command.Exec{}.Run(ctx, command.Cmd{Argv: argv, Dir: "/", Limit: followLimit})
 }
 
