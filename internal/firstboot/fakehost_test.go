@@ -52,6 +52,8 @@ type fakeHost struct {
 	stale   string
 	torRead string
 	stdin   string
+	// timedatectl is what that prints of the clock.
+	timedatectl func() string
 	// tunnel are the addresses of the running interface, as wg-quick(8) gave it or it was given later.
 	tunnel []string
 }
@@ -73,7 +75,8 @@ func newHost(t *testing.T) *fakeHost {
 	l := node.NewLayout(root, cfg, u)
 	set := shipped()
 	f := &fakeHost{t: t, root: root, active: map[string]bool{}, enabled: map[string]bool{}, fail: map[string]error{}, journal: "@9999999999", stale: "no", torRead: "@9999999999",
-		version: map[string]string{"podman": "podman version 5.4.2", "systemctl": "systemd 257 (257.8-1~deb13u2)"}}
+		timedatectl: func() string { return "NTP=yes\nNTPSynchronized=yes\n" },
+		version:     map[string]string{"podman": "podman version 5.4.2", "systemctl": "systemd 257 (257.8-1~deb13u2)"}}
 	f.Host = &Host{Layout: l, Config: cfg, User: u, Set: set, State: state.New(l), Runner: f, Engine: f, Reserve: 1 << 20, WantUID: u.UID,
 		System: Owner{u.UID, u.GID}, Facts: node.Facts{MemTotal: 16 << 30, Cores: 4, DataDisk: 2e12, DataFree: 1 << 40,
 			Delegated: node.Controllers{CPU: true, Memory: true, Pids: true}},
@@ -194,7 +197,7 @@ func (f *fakeHost) answer(argv []string, line string) (text string, changes bool
 	case argv[0] == "podman", line == "systemctl --version":
 		return f.version[argv[0]], false, nil
 	case argv[0] == "timedatectl":
-		return "NTP=yes\nNTPSynchronized=yes\n", false, nil
+		return f.timedatectl(), false, nil
 	case argv[0] == "ss":
 		return f.ssh, false, nil
 	case argv[0] == "tor":

@@ -46,6 +46,8 @@ type Host struct {
 	Pause func(ctx context.Context, d time.Duration) bool
 	// NewID draws an identifier for the data volume.
 	NewID func() string
+	// Tell hears what a check waits for; it may be nil.
+	Tell func(text string)
 	// Impatient: the clock is looked at once and not waited for.
 	Impatient bool
 }

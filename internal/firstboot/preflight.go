@@ -204,9 +204,15 @@ func (h *Host) manifests(p *Plan) error {
 func (h *Host) clock(ctx context.Context, p *Plan) {
 	const look = time.Second
 	var ntp, synchronised bool
-	for range clockWait / look {
+	for i := range clockWait / look {
 		ntp, synchronised = h.timeState(ctx)
-		if synchronised || !ntp || h.Impatient || !h.Pause(ctx, look) {
+		if synchronised || !ntp || h.Impatient {
+			break
+		}
+		if i == 0 && h.Tell != nil {
+			h.Tell(fmt.Sprintf("wait for the clock to be set, at most %s", clockWait))
+		}
+		if !h.Pause(ctx, look) {
 			break
 		}
 	}

@@ -137,7 +137,8 @@ func (r *Runner) step(ctx context.Context, s Step, t Task) error {
 
 // do is settle with each change reported.
 func (r *Runner) do(ctx context.Context, t Task) (warnings []string, err error) {
-	return settle(ctx, t, func(text string) { r.report(Event{Kind: StepEvent, Step: t.Name, State: Running, Text: text}) })
+	r.Host.Tell = func(text string) { r.report(Event{Kind: StepEvent, Step: t.Name, State: Running, Text: text}) }
+	return settle(ctx, t, r.Host.Tell)
 }
 
 // settle checks and changes until a check finds nothing to do, and tells each change before it is made.

@@ -403,3 +403,22 @@ func (f *fakeHost) fill() error {
 	}
 	return err
 }
+
+// TestTheClockIsWaitedFor: nobody wonders for a minute what goes on.
+func TestTheClockIsWaitedFor(t *testing.T) {
+	f := newHost(t)
+	looks := 0
+	f.timedatectl = func() string {
+		if looks++; looks < 3 {
+			return "NTP=yes\nNTPSynchronized=no\n"
+		}
+		return "NTP=yes\nNTPSynchronized=yes\n"
+	}
+	p, events := f.boot()
+	if want := "step preflight running wait for the clock to be set, at most 1m0s \n"; strings.Count(story(events), want) != 1 {
+		t.Errorf("%q is not told once:\n%s", want, story(events))
+	}
+	if slices.ContainsFunc(p.Warnings, func(w string) bool { return strings.Contains(w, "clock") }) {
+		t.Errorf("warnings %q", p.Warnings)
+	}
+}
