@@ -130,6 +130,7 @@ type liveView struct {
 	w     *os.File
 	color bool
 	began time.Time
+	now   func() time.Time
 	stop  chan struct{}
 	done  sync.WaitGroup
 
@@ -148,7 +149,7 @@ type liveApp struct {
 }
 
 func newLiveView(w *os.File, shape bootShape, color bool, began time.Time) *liveView {
-	return &liveView{bootShape: shape, w: w, color: color, began: began, stop: make(chan struct{}), apps: map[string]liveApp{},
+	return &liveView{bootShape: shape, w: w, color: color, began: began, now: time.Now, stop: make(chan struct{}), apps: map[string]liveApp{},
 		progress: firstboot.NewProgress("", shape.profile, began)}
 }
 
@@ -178,7 +179,7 @@ func (v *liveView) event(ev firstboot.Event) {
 	ev.Text, ev.Error = oneLine(ev.Text), oneLine(ev.Error)
 	switch ev.Kind {
 	case firstboot.AppEvent:
-		one := liveApp{ev, ev.At}
+		one := liveApp{ev, v.now()} // not when the child says that it was: the clock is often set in a first boot
 		if before, ok := v.apps[ev.App]; ok && before.Phase == ev.Phase {
 			one.since = before.since
 		}
@@ -223,7 +224,7 @@ func (v *liveView) draw() {
 	if err != nil || width < 1 {
 		width, height = 80, 24
 	}
-	lines := v.picture(time.Now(), width-1, height-1)
+	lines := v.picture(v.now(), width-1, height-1)
 	var b strings.Builder
 	if v.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", v.drawn)

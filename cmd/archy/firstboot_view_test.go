@@ -76,7 +76,7 @@ func TestLiveView(t *testing.T) {
 		clear(highest)
 		for i, seen := range bootSeen {
 			ev, now := seen.Event, began.Add(time.Duration(i+1)*time.Second)
-			ev.At = now
+			v.now = func() time.Time { return now }
 			v.event(ev)
 			later := now.Add(90 * time.Second)
 			v.within(t, later)
@@ -97,6 +97,24 @@ func TestLiveView(t *testing.T) {
 	want, err := os.ReadFile(file)
 	if err != nil || string(want) != golden.String() {
 		t.Errorf("%v; the pictures differ from %s (ARCHY_TEST_UPDATE=1 writes it):\n%s", err, file, golden.String())
+	}
+}
+
+// TestAClockThatIsSet: how long an app is at it is what has passed, whatever the clock says that its child goes by.
+func TestAClockThatIsSet(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	v := newLiveView(null, bootShape{order: []string{"db"}}, false, now)
+	v.now = func() time.Time { return now }
+	ev := appEvent("db", firstboot.PhasePulling, 20, "", "")
+	ev.At = now.AddDate(-2, 0, 0) // before the time came from the network
+	v.event(ev)
+	if text := strings.Join(v.picture(now.Add(7*time.Second), 100, 24), "\n"); !strings.Contains(text, "PullingImage       0:07") {
+		t.Error(text)
 	}
 }
 
