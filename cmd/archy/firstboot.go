@@ -343,7 +343,7 @@ func (e *env) printCheck(s firstboot.Selection, plan []firstboot.StepPlan) error
 		code = exitDrift
 	}
 	if e.json {
-		doc := map[string]any{"schema": 1, "profile": s.Profile, "apps": s.Apps, "notes": s.Notes, "steps": plan, "exit_code": code}
+		doc := map[string]any{"schema": 1, "profile": s.Profile, "apps": s.Apps, "notes": append([]string{}, s.Notes...), "steps": plan, "exit_code": code}
 		if err := json.NewEncoder(e.out).Encode(doc); err != nil {
 			return err
 		}

@@ -37,10 +37,8 @@ func (e *env) printBooted(p firstboot.Progress, facts node.Facts, took time.Dura
 			return err
 		}
 	} else {
-		for id, a := range p.Apps {
-			if a.Phase == firstboot.PhaseFailed {
-				fmt.Fprintf(e.err, "error: %s: %s\n", id, a.Error)
-			}
+		for _, id := range p.Failed() {
+			fmt.Fprintf(e.err, "error: %s: %s\n", id, p.Apps[id].Error)
 		}
 		fmt.Fprintln(e.out, strings.Join(lines, "\n"))
 	}
