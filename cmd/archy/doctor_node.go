@@ -47,7 +47,7 @@ func openDoctor(cmd *cobra.Command) (*examiner, error) {
 		u = node.DefaultUser(cfg.ServiceUser)
 	}
 	l := node.NewLayout(c.root, cfg, u)
-	e := &examiner{env: &env{cli: c, Config: cfg, User: u, Layout: l, State: state.New(l), Locks: state.NewLocks(l)}}
+	e := &examiner{env: &env{cli: c, Config: cfg, User: u, Layout: l, State: state.New(l), Locks: c.locks(l)}}
 	if userErr == nil && !e.elsewhere() {
 		c.environment(u, l)
 		if err := e.rightUser(cmd); err != nil {

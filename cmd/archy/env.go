@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -128,7 +129,14 @@ func openEnv(cmd *cobra.Command) (*env, error) {
 	if c.root == "" {
 		c.environment(u, l)
 	}
-	return &env{cli: c, Config: cfg, User: u, Layout: l, State: state.New(l), Locks: state.NewLocks(l)}, nil
+	return &env{cli: c, Config: cfg, User: u, Layout: l, State: state.New(l), Locks: c.locks(l)}, nil
+}
+
+// locks are the node's; whoever waits for one is told for whom.
+func (c *cli) locks(l node.Layout) *state.Locks {
+	locks := state.NewLocks(l)
+	locks.Waits = func(held state.ErrLocked, most time.Duration) { c.say("%s; waiting at most %s", held, most) }
+	return locks
 }
 
 func (c *cli) loadConfig() (node.Config, error) {

@@ -22,11 +22,16 @@ const AppLockWait = 5 * time.Second
 
 const lockPoll = 50 * time.Millisecond
 
+// tellAfter is how long a wait may last before it is told.
+const tellAfter = 2 * time.Second
+
 // Locks are the advisory locks of a node, flock(2) on files that are never deleted; the kernel releases
 // them when a process dies.
 type Locks struct {
 	layout node.Layout
 	now    func() time.Time
+	// Waits hears, once for each lock, who holds one that is waited for and how long at most; it may be nil.
+	Waits func(held ErrLocked, most time.Duration)
 }
 
 // NewLocks returns the locks of the node with this layout. Nothing is opened.
@@ -131,7 +136,13 @@ func (l *Locks) take(ctx context.Context, name string, wait time.Duration, k kin
 	if !ok && err == nil && wait > 0 {
 		limited, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
+		told := time.AfterFunc(tellAfter, func() {
+			if l.Waits != nil && limited.Err() == nil {
+				l.Waits(ErrLocked{Path: path, Holder: holder(host)}, wait)
+			}
+		})
 		ok, err = k.until(f, limited, lockPoll)
+		told.Stop()
 	}
 	switch {
 	case ok:

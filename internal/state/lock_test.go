@@ -38,6 +38,31 @@ func TestHoldLock(t *testing.T) {
 	time.Sleep(time.Minute)
 }
 
+// TestAWaitIsTold: whoever waits for another run is told for whom, and a wait that is over at once is no news.
+func TestAWaitIsTold(t *testing.T) {
+	root := t.TempDir()
+	l := locksBelow(root)
+	told := make(chan string, 9)
+	l.Waits = func(held ErrLocked, most time.Duration) { told <- fmt.Sprintf("%d %s", held.Holder.PID, most) }
+	_, release := holdElsewhere(t, root, "exclusive")
+	time.AfterFunc(100*time.Millisecond, release)
+	lock, err := l.NodeShared(t.Context(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.Release()
+	if len(told) > 0 {
+		t.Errorf("a short wait is told: %s", <-told)
+	}
+	pid, _ := holdElsewhere(t, root, "exclusive")
+	if _, err := l.NodeShared(t.Context(), tellAfter+time.Second); !errors.As(err, new(ErrLocked)) {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("%d 3s", pid); len(told) != 1 || <-told != want {
+		t.Errorf("told %d times, want once %q", len(told), want)
+	}
+}
+
 // holdElsewhere holds a lock in another process until release.
 func holdElsewhere(t *testing.T, root, name string) (pid int, release func()) {
 	t.Helper()
