@@ -100,15 +100,26 @@ func (o *verbOptions) pass(cmd *cobra.Command, c *connected) (reconcile.Result, 
 	pass := c.pass(options)
 	pass.WaitLock = o.waitLock
 	result, err := c.warnFirst(warnings, func() (reconcile.Result, error) { return pass.Run(cmd.Context()) })
-	var locked state.ErrLocked
-	if errors.As(err, &locked) && len(options.Stop) > 0 && strings.HasPrefix(filepath.Base(locked.Path), "app-") {
-		return result, &exitError{exitLocked, "locked", err, "the stop is written down: whatever is at work there, the next pass stops the app"}
-	}
 	if err != nil {
-		return result, err
+		return result, o.lockedOut(err)
 	}
 	result.Warnings = append(result.Warnings, c.follow(cmd.Context(), result, true)...)
 	return result, nil
+}
+
+// lockedOut tells what becomes of a verb that did not get the lock of an app: a stop and a start are written down before it is asked for.
+func (o *verbOptions) lockedOut(err error) error {
+	var locked state.ErrLocked
+	if !errors.As(err, &locked) || !strings.HasPrefix(filepath.Base(locked.Path), "app-") {
+		return err
+	}
+	switch o.Verb {
+	case reconcile.VerbStop:
+		return &exitError{exitLocked, "locked", err, "the stop is written down: whatever is at work there, the next pass stops the app"}
+	case reconcile.VerbStart:
+		return &exitError{exitLocked, "locked", err, "the start is written down: when that has ended, the next pass starts the app; archy stop takes it back"}
+	}
+	return err
 }
 
 // writeStop writes a stop down also when podman or the user manager cannot be asked: whatever becomes of them, the apps stay stopped then

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
 // TestWhoSuffersIsSaidBeforeTheStop: the warnings of a request stand on stderr when the pass begins, and are said once.
@@ -59,6 +60,28 @@ func TestEveryVerbWaitsForLocks(t *testing.T) {
 		}
 		if err := cmd.ParseFlags([]string{"--json", "--wait-lock", "10s"}); err != nil {
 			t.Errorf("%s: %v", verb, err)
+		}
+	}
+}
+
+// TestAVerbThatIsLockedOut: what is written down before the lock of an app is asked for is said; nothing else is promised.
+func TestAVerbThatIsLockedOut(t *testing.T) {
+	app, all := state.ErrLocked{Path: "/run/archy/app-lnd.lock"}, state.ErrLocked{Path: "/run/archy/node.lock"}
+	for _, c := range []struct {
+		verb string
+		err  error
+		want string
+	}{
+		{reconcile.VerbStop, app, "the stop is written down"},
+		{reconcile.VerbStart, app, "the start is written down"},
+		{reconcile.VerbInstall, app, "wait for it"},
+		{reconcile.VerbRemove, app, "wait for it"},
+		{reconcile.VerbStop, all, "wait for it"},
+		{reconcile.VerbStart, all, "wait for it"},
+	} {
+		o := verbOptions{Request: reconcile.Request{Verb: c.verb}}
+		if e := classify(o.lockedOut(c.err)); e.Code != exitLocked || !strings.HasPrefix(e.Hint, c.want) {
+			t.Errorf("%s, %v: exit %d, hint %q, want %q", c.verb, c.err, e.Code, e.Hint, c.want)
 		}
 	}
 }

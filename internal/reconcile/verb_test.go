@@ -501,7 +501,7 @@ func TestPurgeLeavesWhatAnotherAppHasElsewhere(t *testing.T) {
 	}
 }
 
-// A verb on an app that another run is at work on changes nothing of it; the stop is written down all the same.
+// A verb on an app that another run is at work on changes nothing of it; the stop, and the start, are written down all the same.
 func TestAVerbWaitsForTheAppsLock(t *testing.T) {
 	n := fiveRunning(t)
 	lock, err := n.locks.App(t.Context(), "web", 0)
@@ -518,6 +518,17 @@ func TestAVerbWaitsForTheAppsLock(t *testing.T) {
 	n.pass()
 	if n.runs("web") {
 		t.Error("the next pass has not stopped it")
+	}
+	if lock, err = n.locks.App(t.Context(), "web", 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.verb(Request{Verb: VerbStart, Apps: []string{"web"}}); !isLocked(err) || n.runs("web") {
+		t.Errorf("runs %v, error %v", n.runs("web"), err)
+	}
+	lock.Release()
+	n.pass()
+	if !n.runs("web") {
+		t.Error("the next pass has not started it")
 	}
 }
 
