@@ -116,13 +116,13 @@ func (p Pruner) carryOut(ctx context.Context, litter Litter, plan []Operation, c
 		}
 		list = append(list, done)
 		if ctx.Err() != nil {
-			return list, ctx.Err()
+			break
 		}
 	}
-	if reload {
-		return list, p.Units.Reload(ctx)
+	if reload { // no later prune would see that it is due
+		return list, errors.Join(ctx.Err(), p.Units.Reload(context.WithoutCancel(ctx)))
 	}
-	return list, nil
+	return list, ctx.Err()
 }
 
 // look reads everything among which there may be litter.

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,6 +78,21 @@ func TestPruneRemovesWhatItLists(t *testing.T) {
 		t.Errorf("the second time: %v, %v", again, err)
 	}
 	n.converged()
+}
+
+// A prune that is interrupted lets systemd forget the units that it has taken away: they are no litter any more, and the next one would not.
+func TestPruneInterrupted(t *testing.T) {
+	n := littered(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	p := n.pruner()
+	deleteTree := p.DeleteTree
+	p.DeleteTree = func(ctx context.Context, path string) error { interrupt(); return deleteTree(ctx, path) }
+	if _, err := p.Run(ctx, false); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if !slices.Contains(n.calls, "reload") {
+		t.Errorf("calls %q", n.calls)
+	}
 }
 
 // What is at work on an app keeps prune from it, and what cannot be removed does not keep it from the rest.
