@@ -29,7 +29,7 @@ const All = -1
 type Options struct {
 	// Follow goes on with what is said from now on.
 	Follow bool
-	// Lines are the last ones, or All.
+	// Lines are the last ones, or All. With Until there may be more: who asks keeps the last.
 	Lines int
 	// Since leaves out what is older, Until what is younger; zero leaves out nothing.
 	Since, Until time.Time
@@ -100,7 +100,8 @@ func (s Source) journal(o Options) []string {
 
 func (s Source) podman(o Options) []string {
 	argv := []string{"podman", "logs", "--timestamps"}
-	if o.Lines != All {
+	// Of a log file podman takes the last lines first and the younger ones out of them then: what an app has said since would leave nothing.
+	if o.Lines != All && o.Until.IsZero() {
 		argv = append(argv, "--tail="+strconv.Itoa(o.Lines))
 	}
 	if !o.Since.IsZero() {

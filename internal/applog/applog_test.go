@@ -75,6 +75,19 @@ func TestALegacyContainersLogComesFromPodman(t *testing.T) {
 	}
 }
 
+// test that what a failed app said is asked for however much it has said since
+func TestTheLastLinesUntilThen(t *testing.T) {
+	s := &said{}
+	read(t, s, Source{App: "lnd", Container: "lnd", Legacy: true}, Options{Lines: 20, Since: time.Unix(1767225600, 0), Until: time.Unix(1767229200, 0)})
+	if want := "podman logs --timestamps --since=2026-01-01T00:00:00Z --until=2026-01-01T01:00:00Z -- lnd"; s.argv != want {
+		t.Errorf("it asks %s, want %s", s.argv, want)
+	}
+	read(t, s, Source{App: "lnd", Container: "lnd", Legacy: true}, Options{Lines: 20})
+	if want := "podman logs --timestamps --tail=20 -- lnd"; s.argv != want {
+		t.Errorf("it asks %s, want %s", s.argv, want)
+	}
+}
+
 func TestTheEndOfFollowingIsNoError(t *testing.T) {
 	s := &said{err: context.Canceled}
 	if err := Read(t.Context(), s, Source{App: "lnd"}, Options{Follow: true}, NewMask(nil), nil); err != nil {
