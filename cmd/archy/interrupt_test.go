@@ -25,10 +25,14 @@ func TestInterrupted(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "proc/meminfo"), []byte("MemTotal:        8000000 kB\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	figures := filepath.Join(root, "archy.prom")
+	if err := os.WriteFile(figures, []byte("of the last pass"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	ctx, end := context.WithCancel(context.Background())
 	end()
 	for _, line := range []string{"doctor", "podman check", "podman heal", "podman heal --dry-run", "why lnd", "health", "status", "logs lnd",
-		"reconcile", "reconcile --check-only", "stop lnd", "install lnd", "adopt", "prune", "prune --check-only", "secrets sync", "secrets gen"} {
+		"reconcile --metrics /archy.prom", "reconcile --check-only", "stop lnd", "install lnd", "adopt", "prune", "prune --check-only", "secrets sync", "secrets gen"} {
 		for _, form := range []string{"", " --json"} {
 			var out, talk bytes.Buffer
 			c := &cli{out: &out, err: &talk, environ: []string{}}
@@ -37,5 +41,8 @@ func TestInterrupted(t *testing.T) {
 				t.Errorf("archy %s: exit %d\n%s%s", line+form, code, out.String(), talk.String())
 			}
 		}
+	}
+	if text, err := os.ReadFile(figures); err != nil || string(text) != "of the last pass" {
+		t.Errorf("a pass that was interrupted writes figures: %v\n%s", err, text)
 	}
 }
