@@ -36,6 +36,9 @@ func (h *Healer) ClimbFrom(ctx context.Context, mode Mode, d Diagnosis) Report {
 		return c.end(TooSoon)
 	}
 	c.up(ctx)
+	if ctx.Err() != nil && c.r.Result != Healed {
+		c.end(Interrupted)
+	}
 	h.keep(c.r)
 	return c.r
 }

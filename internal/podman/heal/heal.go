@@ -137,14 +137,15 @@ type Command struct {
 type Result string
 
 // The results: there was nothing to do; podman is well; podman is as before, and a person is needed; the ladder was climbed less than an
-// hour ago in this boot; only planned; rung 4 is left to the pass that asked.
+// hour ago in this boot; only planned; rung 4 is left to the pass that asked; the climb was told to end, and may begin again at once.
 const (
-	Nothing Result = "nothing to do"
-	Healed  Result = "healed"
-	Refused Result = "needs a person"
-	TooSoon Result = "climbed less than an hour ago"
-	Planned Result = "planned"
-	GoesOn  Result = "left to the pass"
+	Nothing     Result = "nothing to do"
+	Healed      Result = "healed"
+	Refused     Result = "needs a person"
+	TooSoon     Result = "climbed less than an hour ago"
+	Planned     Result = "planned"
+	GoesOn      Result = "left to the pass"
+	Interrupted Result = "interrupted"
 )
 
 // Report is one climb; the last 20 are kept in state/heal.json.
@@ -169,7 +170,7 @@ type Report struct {
 
 // ExitCode is 0 when podman is well or only slow, else 6.
 func (r Report) ExitCode() int {
-	if r.After.Fine() && r.Result != Refused {
+	if r.After.Fine() && r.Result != Refused && r.Result != Interrupted {
 		return ExitOK
 	}
 	return ExitHuman

@@ -307,6 +307,29 @@ func TestTheSocketStaysStoppedForAWhile(t *testing.T) {
 	}
 }
 
+// A climb that is interrupted begins no hour: who asks for it again gets it.
+func TestAnInterruptedClimbMayBeginAgain(t *testing.T) {
+	for _, mode := range []Mode{Safe, Full} {
+		b := newBench(t)
+		os.Remove(b.host(b.Layout.PodmanSocket()))
+		d := b.wants(SocketDown)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		b.Limits.Trigger = time.Hour
+		b.Runner = watched{bench: b, at: map[string]time.Time{}, atStop: cancel}
+		if r := b.ClimbFrom(ctx, mode, d); r.Result != Interrupted || r.ExitCode() == ExitOK || !r.climbed() {
+			t.Errorf("%s: %+v", mode, r)
+		}
+		if past, err := b.past(); err != nil || len(past.Reports) != 1 {
+			t.Errorf("%s: what it did is not kept: %+v, %v", mode, past, err)
+		}
+		b.Limits.Trigger, b.Runner = time.Millisecond, b
+		if r := b.ClimbFrom(t.Context(), mode, d); r.Result == TooSoon {
+			t.Errorf("%s: %+v", mode, r)
+		}
+	}
+}
+
 func TestCheckFindsEachState(t *testing.T) {
 	for _, c := range []struct {
 		want State

@@ -83,7 +83,7 @@ func (h *Healer) tooSoon(mode Mode) string {
 	now := h.Now()
 	past, _ := h.past()
 	for _, r := range past.Reports {
-		if r.BootID != h.BootID || mode != Safe && r.Mode != mode || !r.climbed() {
+		if r.BootID != h.BootID || mode != Safe && r.Mode != mode || !r.climbed() || r.Result == Interrupted {
 			continue
 		}
 		if since := now.Sub(r.At); since >= 0 && since < betweenUs {
