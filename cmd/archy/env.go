@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -132,10 +135,12 @@ func openEnv(cmd *cobra.Command) (*env, error) {
 	return &env{cli: c, Config: cfg, User: u, Layout: l, State: state.New(l), Locks: c.locks(l)}, nil
 }
 
-// locks are the node's; whoever waits for one is told for whom.
+// locks are the node's; whoever waits for one is told for whom. Who has one may be changing something, and goes on although nobody reads
+// any more what it says: a tee that ^C has ended, an SSH session without a terminal that broke off.
 func (c *cli) locks(l node.Layout) *state.Locks {
 	locks := state.NewLocks(l)
 	locks.Waits = func(held state.ErrLocked, most time.Duration) { c.say("%s; waiting at most %s", held, most) }
+	locks.Taken = sync.OnceFunc(func() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) })
 	return locks
 }
 

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"sync"
@@ -261,8 +260,6 @@ func (o *firstBootOptions) boot(cmd *cobra.Command, e *env, h *firstboot.Host) e
 	if err != nil {
 		return err
 	}
-	// Whoever watches may go: a pipe that nobody reads any more does not end a first boot.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	began := time.Now()
 	view := e.bootView(r.Selection)
 	r.Report = view.event

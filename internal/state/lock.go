@@ -32,6 +32,8 @@ type Locks struct {
 	now    func() time.Time
 	// Waits hears, once for each lock, who holds one that is waited for and how long at most; it may be nil.
 	Waits func(held ErrLocked, most time.Duration)
+	// Taken is called for each lock that was taken; it may be nil.
+	Taken func()
 }
 
 // NewLocks returns the locks of the node with this layout. Nothing is opened.
@@ -147,6 +149,9 @@ func (l *Locks) take(ctx context.Context, name string, wait time.Duration, k kin
 	switch {
 	case ok:
 		l.sign(host)
+		if l.Taken != nil {
+			l.Taken()
+		}
 		return &Lock{f}, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
