@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -169,4 +170,14 @@ func completeApps(cmd *cobra.Command, given []string, _ string) ([]string, cobra
 	ids := append(e.Set.Order(), sortedKeys[[]manifest.Finding](e.Set.Broken)...)
 	ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(given, id) })
 	return ids, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeAppList completes the last app of a list with commas.
+func completeAppList(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	before := typed[:strings.LastIndexByte(typed, ',')+1]
+	ids, directive := completeApps(cmd, strings.Split(before, ","), "")
+	for i := range ids {
+		ids[i] = before + ids[i]
+	}
+	return ids, directive
 }

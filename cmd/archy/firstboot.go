@@ -66,6 +66,7 @@ Exit codes: 0 done, or done before; 1 a step failed, no marker; 2 usage or confi
 	f.DurationVar(&o.waitLock, "wait-lock", 0, "how long to wait for another run")
 	f.StringVar(&o.stage, "stage", "", "")
 	_ = f.MarkHidden("stage")
+	_ = cmd.RegisterFlagCompletionFunc("apps", completeAppList)
 	_ = cmd.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(profiles, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("skip", cobra.FixedCompletions(firstboot.SkippableSteps(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd

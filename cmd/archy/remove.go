@@ -34,6 +34,9 @@ mounted, and volumes stay; they are named.`,
 	f.BoolVar(&o.Purge, "purge", false, "the same as --purge-data")
 	_ = f.MarkHidden("purge")
 	f.StringArrayVar(&confirmed, "confirm", nil, "the `APP` whose data are meant (repeatable)")
+	_ = cmd.RegisterFlagCompletionFunc("confirm", func(_ *cobra.Command, names []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return names, cobra.ShellCompDirectiveNoFileComp
+	})
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		if o.Purge && !o.checkOnly {
 			left := func(name string) []string { return dataLeft(cmd, name) }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ func secretsGenCmd() *cobra.Command {
 		Long: `gen makes the secrets that every node has and those of the installed apps, or the named
 ones. What exists is never overwritten. A password that the data of an app holds too
 is not made anew: the app would be locked out of its data.`,
+		ValidArgsFunction: completeSecrets,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			e, unlock, err := wait.open(cmd)
 			if err != nil {
@@ -88,6 +90,18 @@ func (e *env) choose(names []string) ([]secrets.Wanted, error) {
 	return list, nil
 }
 
+// completeSecrets completes the names of secrets that archy makes.
+func completeSecrets(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	e, err := openEnv(cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	e.loadManifests()
+	byName := merged(e.wanted(true))
+	names := slices.DeleteFunc(sortedKeys(byName), func(name string) bool { return !byName[name].Kind.Generated() || slices.Contains(given, name) })
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
 // dataPresent tells whether one of the apps has data already.
 func (e *env) dataPresent(ids []string) bool {
 	records, _ := e.State.ReadRecords()
@@ -115,7 +129,8 @@ func secretsRotateCmd() *cobra.Command {
 		Long: `rotate makes a new value and keeps the old one as NAME.bak-<time>. Only secrets that
 their apps read at every start can be rotated; for the others archy says what to do
 instead. The readers get the new value in the next pass, and restart once.`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeSecrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, unlock, err := wait.open(cmd)
 			if err != nil {
