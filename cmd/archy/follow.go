@@ -68,6 +68,9 @@ func (c *connected) follow(ctx context.Context, r reconcile.Result, asked bool) 
 	}
 	res, err := c.askRoot(ctx)
 	c.tellFollowed(string(res.Stdout), ids)
+	if ctx.Err() != nil {
+		return nil // no failure, after which passes would wait for an hour: the next one lets them follow
+	}
 	now := followFailure{Schema: state.Schema}
 	if err != nil {
 		now.At, now.Error = time.Now().UTC(), childFault(err, res).Error()
