@@ -229,6 +229,9 @@ func statusNotes(a reconcile.AppResult, now time.Time) []string {
 	if a.Breaker.NextAttempt.After(now) {
 		notes = append(notes, "next try in "+a.Breaker.NextAttempt.Sub(now).Round(time.Second).String())
 	}
+	if len(a.NotKept) > 0 {
+		notes = append(notes, "gone at every stop: what it keeps at "+strings.Join(a.NotKept, ", ")+", for which its manifest has no directory")
+	}
 	if a.Local {
 		notes = append(notes, "local manifest")
 	}

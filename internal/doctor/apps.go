@@ -78,6 +78,10 @@ func appStates(ctx context.Context, n *Node) []Finding {
 			case a.Want == reconcile.WantRunning && !a.Running() && a.Class != reconcile.ClassWaiting:
 				list = append(list, warning(a.ID, "it should run and does not: %s", a.Cause).by("archy reconcile --container=%s", a.ID))
 			}
+			for _, dir := range a.NotKept() {
+				list = append(list, warning(a.ID, "its image keeps data at %s, for which its manifest has no directory: they go with the container at every stop", dir).
+					by("podman cp %[1]s:%[2]s DIR, which saves them; then mount a directory at %[2]s in its manifest", a.C.Name, dir))
+			}
 		}
 		for _, name := range w.Orphans {
 			remedy := "archy remove " + name

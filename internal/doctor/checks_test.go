@@ -147,6 +147,14 @@ var ailments = []ailment{
 	{"an app that needs a person", "D_APP", func(f *fake) {
 		f.plan.Apps = append(f.plan.Apps, reconcile.AppPlan{App: f.running("lnd"), Verdict: reconcile.Verdict{Class: reconcile.ClassNeedsHuman, Cause: "another data format", Hint: "do this"}})
 	}, Error, "another data format", "do this", true},
+	{"an image that keeps data where nothing is mounted", "D_APP", func(f *fake) {
+		a := f.running("lnd")
+		own := *a.Manifest
+		own.Local = true
+		a.Manifest, a.C.Mounts = &own, []string{"/root/.lnd", "/keep"}
+		a.Spec.Mounts = []spec.Mount{{Type: "bind", Target: "/root/.lnd"}}
+		f.plan.Apps = append(f.plan.Apps, reconcile.AppPlan{App: a})
+	}, Warning, "keeps data at /keep", "podman cp lnd:/keep DIR", false},
 	{"a port of somebody else's", "D_PORT", func(f *fake) { f.running("filebrowser").PortHolder = "port 8083 is held by pid 7 nc" }, Error, "port 8083 is held by pid 7 nc", "archy start filebrowser", false},
 	{"two bitcoins", "D_CONFLICT", func(f *fake) { f.install("bitcoin-knots", "bitcoin-core") }, Warning, "bitcoin-knots are alternatives", "archy remove bitcoin-core", false},
 	{"two bitcoins that run", "D_CONFLICT", func(f *fake) {

@@ -49,7 +49,7 @@ func Checks() []Check {
 		{Code: "D_UNIT_REJECTED", Looks: "podman's generator takes every unit, and systemd has it", Worst: Error, Mends: mendsReconcile, Who: ServiceUser, Limit: slow, OnVolume: true, Run: unitRejected},
 		{Code: "D_FILE", Looks: "derived files are as their secrets and facts say", Worst: Warning, Mends: mendsReconcile, Who: ServiceUser, Limit: slow, OnVolume: true, Run: derivedFiles},
 		{Code: "D_IMAGE", Looks: "images of the apps that shall run are here", Worst: Warning, Mends: mendsReconcile, Who: ServiceUser, Limit: slow, OnVolume: true, Run: images},
-		{Code: "D_APP", Looks: "the apps are as their owner wants them", Worst: Error, Mends: mendsReconcile, Who: ServiceUser, Limit: slow, OnVolume: true, Run: appStates},
+		{Code: "D_APP", Looks: "the apps are as their owner wants them; of an image or a manifest of the owner's: nothing is kept where it goes with the container", Worst: Error, Mends: mendsReconcile, Who: ServiceUser, Limit: slow, OnVolume: true, Run: appStates},
 		{Code: "D_PORT", Looks: "no port of an app is held by somebody else", Worst: Error, Mends: mendsNobody, Who: ServiceUser, Limit: slow, OnVolume: true, Run: ports},
 		{Code: "D_CONFLICT", Looks: "no two alternatives are installed or run", Worst: Warning, Mends: mendsNobody, OnVolume: true, Run: conflicts},
 		{Code: "D_BREAKER", Looks: "no breaker is open", Worst: Warning, Mends: mendsNobody, OnVolume: true, Run: breakers},

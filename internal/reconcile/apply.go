@@ -592,6 +592,7 @@ func (r *run) settle(c *change, final map[string]podman.Container) {
 	}
 	if ok {
 		now.C, c.result.Container = &got, got.Name
+		c.result.NotKept = now.NotKept()
 		c.result.ContainerID, c.result.Health, c.result.Since = got.ID, got.Health, got.StartedAt
 	}
 	c.result.Running = now.Running()

@@ -538,6 +538,9 @@ func (e engine) List(context.Context) ([]podman.Container, error) {
 		if c.Health != nil {
 			line.Health = c.Health.Status
 		}
+		for _, m := range c.Mounts {
+			line.Mounts = append(line.Mounts, m.Target)
+		}
 		list = append(list, line)
 	}
 	return list, nil

@@ -1,9 +1,13 @@
 package reconcile
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
 
@@ -23,6 +27,31 @@ func TestOpenBreakerIsToldHourly(t *testing.T) {
 	}
 	if told != 3 {
 		t.Errorf("told %d times in two hours, want 3", told)
+	}
+}
+
+// An image of the owner's keeps data where the manifest mounts nothing: podman's volume for them goes with the container at every stop, which is told. Of a shipped
+// app such a path is left on purpose.
+func TestWhatGoesWithTheContainerIsTold(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, map[string]string{"solo": manifestOf("solo", 3, fmt.Sprintf(dataOf, "solo"))}).firstBootDone()
+	n.pass()
+	n.containers["solo"].Mounts = []podman.Mount{
+		{Type: "bind", Source: n.layout.Data("solo"), Target: "/data"}, {Type: "volume", Name: strings.Repeat("ab", 32), Target: "/keep"}}
+	told := func() []string { return n.result(n.pass(), "solo").NotKept }
+	if got := told(); len(got) > 0 {
+		t.Errorf("shipped: %q", got)
+	}
+	solo := n.set.Apps["solo"]
+	if solo.Local = true; !slices.Equal(told(), []string{"/keep"}) {
+		t.Errorf("an owner's manifest: %q", told())
+	}
+	if r := n.pass(func(o *Options) { o.CheckOnly = true }); !slices.Equal(n.result(r, "solo").NotKept, []string{"/keep"}) {
+		t.Errorf("a look: %+v", n.result(r, "solo"))
+	}
+	solo.Local, n.containers["solo"].Image = false, "docker.io/example/solo:v1.1"
+	if got := told(); !slices.Equal(got, []string{"/keep"}) {
+		t.Errorf("an owner's image: %q", got)
 	}
 }
 

@@ -94,6 +94,8 @@ type AppResult struct {
 	Local       bool      `json:"local,omitempty"`
 	// DataLeft is where data of an app are that its purge has not moved.
 	DataLeft []string `json:"data_left,omitempty"`
+	// NotKept is where the app keeps data that go with its container.
+	NotKept []string `json:"not_kept,omitempty"`
 }
 
 // BreakerState is the back-off of an app.
@@ -136,7 +138,7 @@ func initial(p AppPlan, now time.Time) AppResult {
 		App: p.ID, Container: p.liveName(), Tier: p.Tier, Owner: owner(p.App), Desired: p.Want,
 		State: p.State, Stage: p.Stage.Text, Action: p.Action, Cause: p.Cause, Drift: p.allDrift(),
 		Image: p.Spec.Image, UpgradeAvailable: p.Upgrade, UpgradeShipped: shippedNewer(p.Manifest), Row: p.Row, Class: p.Class,
-		Breaker: breakerOf(&p.History, now), Ports: portWords(p.App), Restarts: p.Service.NRestarts, Local: p.Manifest != nil && p.Manifest.Local, DataLeft: p.DataLeft,
+		Breaker: breakerOf(&p.History, now), Ports: portWords(p.App), Restarts: p.Service.NRestarts, Local: p.Manifest != nil && p.Manifest.Local, DataLeft: p.DataLeft, NotKept: p.NotKept(),
 	}
 	if r.State == "" {
 		r.State = observedState(p.App)
