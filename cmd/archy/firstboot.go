@@ -85,6 +85,14 @@ func (o *firstBootOptions) run(cmd *cobra.Command) error {
 	if err := o.valid(cmd); err != nil {
 		return err
 	}
+	err := o.start(cmd)
+	if !o.check {
+		cliOf(cmd).sayStopped(err)
+	}
+	return err
+}
+
+func (o *firstBootOptions) start(cmd *cobra.Command) error {
 	e, err := openFirstBoot(cmd)
 	if err != nil {
 		return err
@@ -267,7 +275,6 @@ func (o *firstBootOptions) boot(cmd *cobra.Command, e *env, h *firstboot.Host) e
 	progress, err := r.Run(cmd.Context())
 	view.end()
 	if err != nil {
-		e.console("archy: first boot stopped: " + err.Error())
 		return err
 	}
 	return e.printBooted(progress, h.Facts, time.Since(began))
@@ -362,6 +369,20 @@ func (e *env) printCheck(s firstboot.Selection, plan []firstboot.StepPlan) error
 		fmt.Fprintln(e.out, "nothing to do")
 	}
 	return exitCode(code)
+}
+
+// sayStopped says on the console why a first boot has not reached its end, and what to do. Where another one is at work, that one says how it ends.
+func (c *cli) sayStopped(err error) {
+	if err == nil {
+		return
+	}
+	if e := classify(err); e.Err != nil && e.Code != exitLocked {
+		lines := strings.Split("archy: first boot stopped: "+e.Err.Error(), "\n")
+		if e.Hint != "" {
+			lines = append(lines, "archy: "+e.Hint)
+		}
+		c.console(lines...)
+	}
 }
 
 // consoleLimit bounds a console that does not take what is written.

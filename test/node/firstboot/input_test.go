@@ -124,9 +124,12 @@ func badInput(t *testing.T, m *machine) {
 	if res := m.User(ctx, "archy", "first-boot"); res.Code != 2 || !strings.Contains(res.Stderr, "sudo archy first-boot") {
 		t.Errorf("as the service user: %d\n%s", res.Code, res.Stderr)
 	}
-	m.sh("mkdir -p /etc/archipelago; echo another > /etc/archipelago/volume-id")
+	m.sh("touch /dev/console; mkdir -p /etc/archipelago; echo another > /etc/archipelago/volume-id")
 	if res := m.want(6, "first-boot"); !strings.Contains(res.Stderr, "no data volume") {
 		t.Errorf("%s", res.Stderr)
+	}
+	if console := m.read("/dev/console"); !strings.Contains(console, "archy: first boot stopped: no data volume") {
+		t.Errorf("the console says %q", console)
 	}
 	m.sh("rm /etc/archipelago/volume-id")
 	m.locked()
