@@ -175,6 +175,10 @@ func TestRealInspect(t *testing.T) {
 	if got.State.Pid == 0 || got.State.ConmonPid == 0 || got.State.CgroupPath == "" {
 		t.Errorf("state %+v", got.State)
 	}
+	if info, err := os.Stat(got.Layer); err != nil || !info.IsDir() {
+		t.Errorf("its own layer is %q: %v", got.Layer, err)
+	}
+	got.Layer = ""
 	got.Networks, got.State, got.Env, got.Health = nil, podman.InspectState{}, nil, nil
 	want := podman.Inspect{
 		Name: "contract-rich", Image: TestImage, Cmd: []string{"word"}, Entrypoint: []string{"/self", "serve"}, User: "101:102",
