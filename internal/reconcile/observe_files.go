@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -365,19 +366,22 @@ func (ob *observation) lndConf(ctx context.Context, a *App, dir string, password
 	return ob.walletFile(ctx, a, dir, unlock, facts)
 }
 
-// walletFile adds the file of the wallet's password. It is written before lnd.conf, and with that one taken over from whoever had
-// LND before: the password that it held may be the only one that opens the wallet.
+// walletFile adds the file of the wallet's password. Whoever wrote what it held, it may be the only password that opens the wallet: none is overwritten
+// without a copy.
 func (ob *observation) walletFile(ctx context.Context, a *App, dir string, password secrets.Value, facts filesFact) filesFact {
 	w, err := derived.WalletPasswordFile(password)
 	if err != nil {
 		return filesFact{fault: unrendered(a, err)}
 	}
 	file := path.Join(dir, "wallet-password")
-	have, rerr := ob.readFile(ctx, file)
-	out := File{Name: "wallet-password", Path: file, Content: w.Content, Have: have, Exists: rerr == nil, Mode: derived.FileMode}
-	out.KeepOld = out.Exists && facts.list[0].KeepOld
+	have, err := ob.readFile(ctx, file)
+	if isReadError(err) {
+		return filesFact{fault: unreadable(a, file, err)}
+	}
+	out := File{Name: "wallet-password", Path: file, Content: w.Content, Have: have, Exists: err == nil, Mode: derived.FileMode}
+	out.KeepOld = len(bytes.TrimSpace(have)) > 0
 	out.Cause = differenceCause(out, "differs from its secret")
-	facts.list = slices.Insert(facts.list, 0, out)
+	facts.list = append(facts.list, out)
 	sum := sha256.Sum256([]byte(facts.digest + "\n" + w.Digest))
 	facts.digest = hex.EncodeToString(sum[:8])
 	return facts

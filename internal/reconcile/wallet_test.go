@@ -382,8 +382,8 @@ func TestAWrongPassword(t *testing.T) {
 	}
 }
 
-// TestThePasswordFileOfTheOwner: LND's data come with a password file of the same name, and the secret says something else. What it
-// held is kept with the old lnd.conf; archy's own later content is not.
+// TestThePasswordFileOfTheOwner: LND's data come with a password file of the same name, and the secret says something else; later the owner writes another password into
+// the file, and not into the secret. Each that is overwritten is kept, once.
 func TestThePasswordFileOfTheOwner(t *testing.T) {
 	n := walletNode(t)
 	n.hasWallet("of-its-owner")
@@ -405,7 +405,15 @@ func TestThePasswordFileOfTheOwner(t *testing.T) {
 	}
 	n.later(3 * time.Minute)
 	n.converged()
-	if files := kept("wallet-password"); len(files) != 1 || n.wallets.text(filepath.Join(n.wallets.dir(), "wallet-password")) != "of-its-owner" {
+	if files := kept("wallet-password"); len(files) != 2 || n.wallets.text(filepath.Join(n.wallets.dir(), "wallet-password")) != "of-its-owner" {
+		t.Errorf("kept: %q", files)
+	}
+	n.lay(n.layout.Data("lnd", "wallet-password"), "changed-by-hand")
+	n.pass()
+	n.later(3 * time.Minute)
+	n.converged()
+	files := kept("wallet-password")
+	if len(files) != 3 || n.wallets.text(files[2]) != "changed-by-hand" || n.wallets.text(filepath.Join(n.wallets.dir(), "wallet-password")) != "of-its-owner" {
 		t.Errorf("kept: %q", files)
 	}
 }
