@@ -128,7 +128,7 @@ func badInput(t *testing.T, m *machine) {
 	if res := m.want(6, "first-boot"); !strings.Contains(res.Stderr, "no data volume") {
 		t.Errorf("%s", res.Stderr)
 	}
-	if console := m.read("/dev/console"); !strings.Contains(console, "archy: first boot stopped: no data volume") {
+	if console := m.read("/dev/console"); !strings.Contains(console, "archy: first boot stopped: /var/lib/archipelago: no data volume") {
 		t.Errorf("the console says %q", console)
 	}
 	m.sh("rm /etc/archipelago/volume-id")
