@@ -714,15 +714,18 @@ func (r *run) reportBreaker(c *change, now time.Time) {
 // settles tells that a container is between two states; one that stays there for more than a pass is repaired.
 func settles(st string) bool { return st == podman.StateUnknown || st == podman.StateRemoving }
 
-// refreshPeers notes that a peer is another container at the same address, so that the next pass need not ask again.
+// refreshPeers notes where peers are that were started anew, so that the next pass need not ask again.
 func (r *run) refreshPeers(c *change) error {
-	if len(c.SamePeers) == 0 || c.lock != nil || c.record.Op != nil {
+	if len(c.PeersNow) == 0 || c.lock != nil || c.record.Op != nil {
 		return nil
 	}
-	ids := map[string]string{}
-	maps.Copy(ids, c.record.PeerIDs)
-	maps.Copy(ids, c.SamePeers)
-	c.record.PeerIDs = ids
+	addresses, starts := map[string]string{}, map[string]string{}
+	maps.Copy(addresses, c.record.Peers)
+	maps.Copy(starts, c.record.PeerStarts)
+	for id, p := range c.PeersNow {
+		addresses[id], starts[id] = p.address, p.start
+	}
+	c.record.Peers, c.record.PeerStarts = addresses, starts
 	return r.writeUnlessOvertaken(c)
 }
 

@@ -424,7 +424,9 @@ func (n *fakeNode) up(c *podman.Inspect) {
 	if c.Healthcheck != nil {
 		c.Health = &podman.Health{Status: podman.HealthStarting}
 	}
-	_ = os.MkdirAll(n.layout.Host("/proc/"+strconv.Itoa(c.State.Pid)), 0o755)
+	proc := n.layout.Host("/proc/" + strconv.Itoa(c.State.Pid))
+	_ = os.MkdirAll(proc, 0o755)
+	_ = os.WriteFile(filepath.Join(proc, "stat"), fmt.Appendf(nil, "%d (a b) S%s %d 0 0", c.State.Pid, strings.Repeat(" 1", 18), n.lastID), 0o644)
 }
 
 // downed makes a container one that has ended; the lock is held.

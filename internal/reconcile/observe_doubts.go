@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -88,7 +89,12 @@ func (ob *observation) withoutProcess(apps []*App) []*App {
 	return gone
 }
 
-// peers, row 38: a peer that is the same container has the same address; only a new one is asked.
+// peer is where a peer of an app is, since which start of its container.
+type peer struct{ address, start string }
+
+func startOf(id string, at time.Time) string { return id + "@" + strconv.FormatInt(at.Unix(), 10) }
+
+// peers, row 38: a peer has one address from its start to its end; only one that was started anew is asked.
 func (ob *observation) peers(ctx context.Context, a *App) {
 	if a.Record == nil || !a.Running() {
 		return
@@ -96,21 +102,39 @@ func (ob *observation) peers(ctx context.Context, a *App) {
 	for _, id := range a.Peers {
 		d := ob.w.app(id)
 		known := a.Record.Peers[id]
-		if d == nil || d.C == nil || known == "" || a.Record.PeerIDs[id] == d.C.ID || !d.Running() {
+		if d == nil || d.C == nil || a.Record.PeerStarts[id] == startOf(d.C.ID, d.C.StartedAt) || !d.Running() {
 			continue
 		}
 		got, err := ob.Engine.Inspect(ctx, d.liveName())
 		switch {
 		case err != nil || address(got) == "":
-		case address(got) != known:
+		case known != "" && address(got) != known && !ob.startedAfter(a.C.Pid, got.State.Pid):
 			a.PeersChanged = id
 		default:
-			if a.SamePeers == nil {
-				a.SamePeers = map[string]string{}
+			if a.PeersNow == nil {
+				a.PeersNow = map[string]peer{}
 			}
-			a.SamePeers[id] = got.ID
+			a.PeersNow[id] = peer{address(got), startOf(got.ID, got.State.StartedAt)}
 		}
 	}
+}
+
+// startedAfter tells that a process began after another one, as after a boot, when systemd starts an app after its peer: it cannot know an address that the
+// other had before. The kernel counts from the boot, whatever the clock says; what it does not tell is no.
+func (ob *observation) startedAfter(pid, other int) bool {
+	later, earlier := ob.ticks(pid), ob.ticks(other)
+	return earlier > 0 && later > earlier
+}
+
+// ticks is when a process began, in clock ticks since the boot (proc_pid_stat(5), starttime); 0 if that is not known.
+func (ob *observation) ticks(pid int) int64 {
+	text, _ := os.ReadFile(ob.Layout.Host("/proc/" + strconv.Itoa(pid) + "/stat"))
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // the name before may have spaces
+	if len(fields) < 20 {
+		return 0
+	}
+	began, _ := strconv.ParseInt(fields[19], 10, 64)
+	return began
 }
 
 // closer looks at what a start or a change of the app would meet.

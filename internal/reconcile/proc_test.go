@@ -602,22 +602,70 @@ func TestAPeerAtTheSameAddressIsNotedUnderTheLock(t *testing.T) {
 	equal(t, "the record that another command wrote", n.record("web").PreviousImages, upgraded.PreviousImages)
 
 	n.pass()
-	if got := n.record("web"); got.PeerIDs["api"] != n.containers["api"].ID {
+	if got := n.record("web"); got.PeerStarts["api"] != n.startOf("api") {
 		t.Errorf("%+v", got)
 	}
 	equal(t, "touched", n.touched(), nil)
 }
 
-// A record that names no containers, as another program writes it, is no reason to fall.
-func TestARecordWithoutPeerIDs(t *testing.T) {
+// startOf is the start of an app's container as the records name it.
+func (n *fakeNode) startOf(name string) string {
+	c := n.containers[name]
+	return startOf(c.ID, c.State.StartedAt)
+}
+
+// After a boot systemd has started both, the peer first: the app has looked the new address up, and is left alone. From then on that address counts.
+func TestBothStartedAnew(t *testing.T) {
+	n := peerNode(t)
+	n.later(time.Minute)
+	n.moves("api")
+	n.moves("web")
+	n.pass()
+	equal(t, "touched", n.touched(), nil)
+	if got := n.record("web"); got.PeerStarts["api"] != n.startOf("api") || got.Peers["api"] != address(*n.containers["api"]) {
+		t.Errorf("%+v", got)
+	}
+	n.moves("api")
+	n.pass()
+	equal(t, "touched", n.touched(), []string{"restart web"})
+}
+
+// Who started the peer by hand has the same container at another address.
+func TestAPeerThatIsTheSameContainer(t *testing.T) {
+	n := peerNode(t)
+	id := n.containers["api"].ID
+	n.later(time.Minute)
+	n.moves("api")
+	n.containers["api"].ID = id
+	n.pass()
+	equal(t, "touched", n.touched(), []string{"restart web"})
+}
+
+// An app that archy has not started itself, as an adopted one, has no address noted: the first pass notes it.
+func TestNoAddressIsKnown(t *testing.T) {
 	n := peerNode(t)
 	r := n.record("web")
-	r.PeerIDs = nil
+	r.Peers, r.PeerStarts = nil, nil
 	if err := n.store.WriteRecord(r); err != nil {
 		t.Fatal(err)
 	}
 	n.pass()
-	if got := n.record("web"); got.PeerIDs["api"] != n.containers["api"].ID {
+	equal(t, "touched", n.touched(), nil)
+	n.moves("api")
+	n.pass()
+	equal(t, "touched", n.touched(), []string{"restart web"})
+}
+
+// A record that names no starts, as another program writes it, is no reason to fall.
+func TestARecordWithoutPeerStarts(t *testing.T) {
+	n := peerNode(t)
+	r := n.record("web")
+	r.PeerStarts = nil
+	if err := n.store.WriteRecord(r); err != nil {
+		t.Fatal(err)
+	}
+	n.pass()
+	if got := n.record("web"); got.PeerStarts["api"] != n.startOf("api") {
 		t.Errorf("%+v", got)
 	}
 }

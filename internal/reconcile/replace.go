@@ -220,9 +220,12 @@ func (r *run) rememberPeers(ctx context.Context, c *change) {
 			continue
 		}
 		if c.record.Peers == nil {
-			c.record.Peers, c.record.PeerIDs = map[string]string{}, map[string]string{}
+			c.record.Peers = map[string]string{}
 		}
-		c.record.Peers[id], c.record.PeerIDs[id] = address(got), got.ID
+		if c.record.PeerStarts == nil {
+			c.record.PeerStarts = map[string]string{}
+		}
+		c.record.Peers[id], c.record.PeerStarts[id] = address(got), startOf(got.ID, got.State.StartedAt)
 	}
 }
 

@@ -172,8 +172,8 @@ type App struct {
 	Twin string
 	// PeersChanged names a peer whose address moved since the app started.
 	PeersChanged string
-	// SamePeers are peers that are other containers now, at the address they had: app id to container id.
-	SamePeers map[string]string
+	// PeersNow are peers that were started anew and of which the app has no older address: to be noted, by app id.
+	PeersNow map[string]peer
 	// GateUnmet says which file or secret the start gate misses.
 	GateUnmet string
 	// NoSpace says that the free space an app wants before its first start is not there.

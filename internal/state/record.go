@@ -59,8 +59,8 @@ type Record struct {
 	Disks []string `json:"disks,omitempty"`
 	// Peers are the addresses of other apps at the last start, by app id.
 	Peers map[string]string `json:"peers,omitempty"`
-	// PeerIDs are the containers that had these addresses: the same container keeps its address.
-	PeerIDs map[string]string `json:"peer_ids,omitempty"`
+	// PeerStarts are the starts of the containers that had these addresses, ID@SECONDS since 1970: each start may give another address.
+	PeerStarts map[string]string `json:"peer_starts,omitempty"`
 	// Op is the operation in progress, nil when there is none.
 	Op *Op `json:"op,omitempty"`
 	// Hooks remembers for which container the hooks ran.

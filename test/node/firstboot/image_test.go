@@ -63,6 +63,9 @@ func fromAnImage(t *testing.T, config, profile string, ids []string) {
 	if now := m.born(); now != data {
 		t.Errorf("data were made anew:\n%s", difference(data, now))
 	}
+	if said := m.sh("journalctl -o cat _SYSTEMD_UNIT=archy-reconcile.service"); strings.Contains(said, "address of") {
+		t.Errorf("an app that started after its peer was restarted for the peer's address:\n%s", said)
+	}
 	if again := m.sh("systemctl show -P ConditionResult archy-first-boot"); again != "no\n" {
 		t.Errorf("first boot began again: ConditionResult=%s", again)
 	}
