@@ -95,7 +95,7 @@ define gotest
 		grep -E -B30 '^ *--- FAIL' $(LOG)/$(1).log | grep -v -E '^ *--- PASS|^=== ' | tail -200 || true; \
 		echo; echo "== what failed"; \
 		grep -E -A12 '^panic: ' $(LOG)/$(1).log | grep -v -E '^$$|^goroutine' | head -40 || true; \
-		grep -E '^ *--- FAIL|^FAIL[[:space:]]' $(LOG)/$(1).log | head -60 || true; \
+		awk -f test/what-failed.awk $(LOG)/$(1).log | cut -c1-600 | head -80 || true; \
 		echo "FAILED, the whole output is in $(LOG)/$(1).log" >&2; exit 1; \
 	fi
 	@grep -E '^ok ' $(LOG)/$(1).log || true
