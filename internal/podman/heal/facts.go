@@ -1,6 +1,7 @@
 package heal
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,18 +116,32 @@ const deleted = " (deleted)"
 func (h *Healer) podmanServices() []string {
 	dirs, _ := os.ReadDir(h.proc())
 	var pids []string
+	buf := make([]byte, 4<<10) // of a conmon's kilobytes of arguments the beginning will do
 	for _, d := range dirs {
-		info, err := d.Info()
-		if number(d.Name()) == 0 || err != nil || ownerOf(info) != h.User.UID {
+		if number(d.Name()) == 0 {
 			continue
 		}
-		text, _ := os.ReadFile(filepath.Join(h.proc(), d.Name(), "cmdline"))
-		args := strings.Split(string(text), "\x00")
-		if filepath.Base(args[0]) == "podman" && slices.Contains(args, "service") {
+		info, err := d.Info()
+		if err != nil || ownerOf(info) != h.User.UID {
+			continue
+		}
+		name, rest, _ := bytes.Cut(beginning(filepath.Join(h.proc(), d.Name(), "cmdline"), buf), []byte{0})
+		if filepath.Base(string(name)) == "podman" && slices.Contains(strings.Split(string(rest), "\x00"), "service") {
 			pids = append(pids, d.Name())
 		}
 	}
 	return pids
+}
+
+// beginning is as much of a file as goes into buf, nothing of one that cannot be read.
+func beginning(file string, buf []byte) []byte {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	n, _ := io.ReadFull(f, buf)
+	return buf[:n]
 }
 
 // headless: a database whose first bytes are gone need not be opened to know it. podman with a warm cache may still go on with it for

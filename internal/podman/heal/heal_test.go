@@ -550,6 +550,26 @@ func TestCorruptDatabaseGoesToQuarantine(t *testing.T) {
 	}
 }
 
+// Each pass looks for podman's services among the processes of all containers, and a conmon has kilobytes of arguments.
+func TestServicesAreFoundWithLittleMemory(t *testing.T) {
+	b := newBench(t)
+	const monitors = 100
+	for pid := range monitors {
+		b.write(fmt.Sprintf("/proc/%d/cmdline", 1000+pid), "/usr/bin/conmon\x00"+strings.Repeat("--exit-command-arg\x00--storage-driver\x00", 100))
+	}
+	b.write("/proc/90/cmdline", "/usr/bin/podman\x00system\x00service\x00")
+	r := testing.Benchmark(func(t *testing.B) {
+		for t.Loop() {
+			if pids := b.podmanServices(); len(pids) != 1 || pids[0] != "90" {
+				t.Fatalf("%q", pids)
+			}
+		}
+	})
+	if each := r.AllocedBytesPerOp() / monitors; each > 3000 {
+		t.Errorf("%d bytes for a process", each)
+	}
+}
+
 // podman's service that has a deleted database open lists all that podman itself has lost: it is found, and it is ended before anything is moved over.
 func TestServiceOfAGoneDatabase(t *testing.T) {
 	for _, c := range []struct {
