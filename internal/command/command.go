@@ -85,7 +85,9 @@ func (e *LimitError) Unwrap() error { return context.DeadlineExceeded }
 type Exec struct{}
 
 // Run implements Runner.
-func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
+func (Exec) Run(ctx context.Context, c Cmd) (Result, error) { return execute(ctx, c, build) }
+
+func execute(ctx context.Context, c Cmd, build builder) (Result, error) {
 	if len(c.Argv) == 0 {
 		return Result{}, errors.New("no program to run")
 	}
@@ -109,6 +111,9 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	res := Result{Stdout: stdout.kept.Bytes(), Stderr: stderr.kept.Bytes(), ExitCode: cmd.ProcessState.ExitCode()}
 	return res, explain(parent, ctx, c, res, err)
 }
+
+// builder makes the program that is started; a test makes one that cannot be ended.
+type builder func(ctx context.Context, c Cmd, stdout, stderr io.Writer) *exec.Cmd
 
 func build(ctx context.Context, c Cmd, stdout, stderr io.Writer) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)

@@ -73,25 +73,46 @@ func TestLimitKills(t *testing.T) {
 	wantGone(t, strings.TrimSpace(string(res.Stdout)))
 }
 
-// test that a program which cannot be killed, as sudo cannot by its caller, holds nobody up (incident 19)
+// test that a program which cannot be killed, as sudo cannot by its caller, holds nobody up, and that nobody reads what it still writes
+// (incident 19)
 func TestLimitLeavesWhatCannotBeEnded(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	cmd := build(ctx, Cmd{Argv: []string{"sleep", "60"}}, io.Discard, io.Discard)
-	cmd.Cancel, cmd.WaitDelay = func() error { return os.ErrProcessDone }, 0
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	leaves := func(name string, begin func(t *testing.T, build builder) error) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start := time.Now()
+			err := begin(t, func(ctx context.Context, c Cmd, stdout, stderr io.Writer) *exec.Cmd {
+				cmd := build(ctx, c, stdout, stderr)
+				cmd.Cancel, cmd.WaitDelay = func() error { return os.ErrProcessDone }, 0
+				t.Cleanup(func() { _ = cmd.Process.Kill() })
+				return cmd
+			})
+			if took := time.Since(start); took > leaveDelay+KillDelay+3*time.Second {
+				t.Errorf("took %s, want about %s", took, leaveDelay)
+			}
+			if err == nil {
+				t.Error("no error")
+			}
+		})
 	}
-	defer func() { _ = cmd.Process.Kill() }()
-	start := time.Now()
-	err := reap(ctx, cmd)
-	if took := time.Since(start); took > leaveDelay+3*time.Second {
-		t.Errorf("took %s, want about %s", took, leaveDelay)
-	}
-	var limit *LimitError
-	if got := explain(context.Background(), ctx, Cmd{Argv: []string{"sleep"}}, Result{}, err); !errors.As(got, &limit) {
-		t.Errorf("error %v, want a limit", got)
-	}
+	endless := Cmd{Argv: []string{"sh", "-c", "echo early; exec sleep 60"}, Limit: time.Second}
+	leaves("run", func(t *testing.T, build builder) error {
+		res, err := execute(t.Context(), endless, build)
+		var limit *LimitError
+		if !errors.As(err, &limit) {
+			t.Errorf("error %v, want a limit", err)
+		}
+		if len(res.Stdout) > 0 || res.ExitCode != -1 {
+			t.Errorf("result %+v of a program that still runs", res)
+		}
+		return err
+	})
+	leaves("lines", func(t *testing.T, build builder) error {
+		err := lines(t.Context(), endless, build, time.Second, func([]byte) error { return nil })
+		if !errors.Is(err, ErrStalled) {
+			t.Errorf("error %v", err)
+		}
+		return err
+	})
 }
 
 // wantGone waits a moment for a process to be gone, or a zombie that nobody has collected.

@@ -26,10 +26,10 @@ func (Exec) Lines(ctx context.Context, c Cmd, stall time.Duration, line func([]b
 	if len(c.Argv) == 0 {
 		return errors.New("no program to run")
 	}
-	return failpoint.Do(ctx, failpoint.Child, strings.Join(c.Argv, " "), func() error { return lines(ctx, c, stall, line) })
+	return failpoint.Do(ctx, failpoint.Child, strings.Join(c.Argv, " "), func() error { return lines(ctx, c, build, stall, line) })
 }
 
-func lines(ctx context.Context, c Cmd, stall time.Duration, line func([]byte) error) error {
+func lines(ctx context.Context, c Cmd, build builder, stall time.Duration, line func([]byte) error) error {
 	limited, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	from, to, err := os.Pipe()
