@@ -852,8 +852,11 @@ func (m manager) Restarts(_ context.Context, names []string) (map[string]int, er
 }
 
 // Reload reads the unit files, as the generator does: one that does not convert is not there.
-func (m manager) Reload(context.Context) error {
+func (m manager) Reload(ctx context.Context) error {
 	return m.change("reload", func() error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		units := map[string][]byte{}

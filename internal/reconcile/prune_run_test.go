@@ -83,15 +83,26 @@ func TestPruneRemovesWhatItLists(t *testing.T) {
 // A prune that is interrupted lets systemd forget the units that it has taken away: they are no litter any more, and the next one would not.
 func TestPruneInterrupted(t *testing.T) {
 	n := littered(t)
+	if err := (manager{n}).Reload(t.Context()); err != nil || n.services["solo.service"] == nil {
+		t.Fatalf("%v, services %v", err, n.services)
+	}
+	n.calls = nil
 	ctx, interrupt := context.WithCancel(t.Context())
-	p := n.pruner()
-	deleteTree := p.DeleteTree
-	p.DeleteTree = func(ctx context.Context, path string) error { interrupt(); return deleteTree(ctx, path) }
-	if _, err := p.Run(ctx, false); !errors.Is(err, context.Canceled) {
+	n.onCall = func(call string) {
+		if call == "remove secret archy.solo.KEY" {
+			interrupt()
+		}
+	}
+	removed, err := n.pruner().Run(ctx, false)
+	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if !slices.Contains(n.calls, "reload") {
-		t.Errorf("calls %q", n.calls)
+	equal(t, "calls", strings.Join(n.calls, "\n"), lines("stop solo.service", "remove secret archy.solo.KEY", "reload"))
+	if !slices.ContainsFunc(removed, func(r Pruned) bool { return r.Kind == RemoveUnit && r.Error == "" }) {
+		t.Errorf("removed %+v", removed)
+	}
+	if s := n.services["solo.service"]; s != nil {
+		t.Errorf("systemd still has the unit: %+v", s.Unit)
 	}
 }
 
