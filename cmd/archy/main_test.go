@@ -68,6 +68,21 @@ func TestATerminalThatIsGone(t *testing.T) {
 	}
 }
 
+// TestUnderNohup: a terminal that is gone ends nothing that was started to outlive it.
+func TestUnderNohup(t *testing.T) {
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
+	ctx := untilAsked(t.Context())
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ctx.Done():
+		t.Error("SIGHUP ends it")
+	case <-time.After(100 * time.Millisecond):
+	}
+}
+
 func setupScript(env *testscript.Env) error {
 	node := filepath.Join(env.WorkDir, "node")
 	env.Setenv("NODE", node)
