@@ -190,8 +190,8 @@ func (f *fakeHost) interruptAt(k int) {
 		}
 	}
 	_, err := r.Run(ctx)
-	if k < seen && !errors.Is(err, ErrInterrupted) && err != nil {
-		f.t.Fatalf("interrupted at change %d: %v", k, err)
+	if seen != k+1 || !errors.Is(err, ErrInterrupted) {
+		f.t.Fatalf("interrupted at change %d, %d were begun: %v", k, seen, err)
 	}
 	if _, statErr := os.Stat(f.at(f.Layout.FirstBootDone())); statErr == nil {
 		// The last change is the marker itself: it is written whole or not at all.
