@@ -126,6 +126,31 @@ func TestPlainHTTPOnlyWhereTheOwnerSaysSo(t *testing.T) {
 	}
 }
 
+// interrupted is a podman without images that is told to end while it pulls.
+type interrupted struct {
+	noRegistry
+	interrupt func()
+}
+
+func (e interrupted) Pull(ctx context.Context, ref string, tls podman.TLS, progress func(podman.Progress)) error {
+	e.interrupt()
+	return e.noRegistry.Pull(ctx, ref, tls, progress)
+}
+
+// test that a fetch which is told to end asks nobody else, and is not told as an image that is nowhere
+func TestInterruptedFetch(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	var asked []time.Time
+	f := &images.Fetcher{Engine: interrupted{noRegistry{asked: &asked}, interrupt}, Offline: t.TempDir(), Mirrors: []images.Mirror{{Location: "m.example"}}}
+	var nowhere *images.Error
+	if err := f.Fetch(ctx, images.Wanted{Ref: lnd}); !errors.Is(err, context.Canceled) || errors.As(err, &nowhere) {
+		t.Errorf("error %v", err)
+	}
+	if len(asked) != 1 {
+		t.Errorf("asked %d times", len(asked))
+	}
+}
+
 // test that a registry that fails twice is asked a third time, and not a fourth
 func TestThreeAttempts(t *testing.T) {
 	for failures, want := range map[int]int{0: 1, 1: 2, 2: 3, 9: 3} {
