@@ -39,6 +39,9 @@ func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile
 		look = h.CheckStarts // once a try: a container that is made is an event, and with --watch the next pass follows
 	}
 	d := look(ctx)
+	if err != nil && ctx.Err() != nil {
+		return result, ctx.Err() // what was seen by then is not how podman is
+	}
 	if d.State == heal.OK || d.State == heal.Slow && err == nil {
 		return result, err // what podman says of itself does not explain it: nothing is proved, and nothing is repaired
 	}
@@ -64,7 +67,11 @@ func (e *env) healing(ctx context.Context, mayClimb bool, pass func() (reconcile
 	if d.State.Fine() {
 		return result, err
 	}
-	return unhealed(result, d, climb, began, err), nil
+	result = unhealed(result, d, climb, began, err)
+	if ctx.Err() != nil {
+		result.ExitCode = reconcile.ExitInterrupted // the next pass may climb again at once
+	}
+	return result, nil
 }
 
 // noRoom is the result of a pass that ended because a write of its own found no room; the error names the file.

@@ -2,14 +2,18 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/reconcile"
 	"git.tx1138.com/lfg2025/archy/internal/state"
@@ -34,6 +38,37 @@ func TestAPassThatFindsNoRoom(t *testing.T) {
 	}
 	if since, _ := e.State.DiskFullSince(); since.IsZero() {
 		t.Error("it is not noted, so no breaker is closed and no reserve set aside again")
+	}
+}
+
+// A pass that is told to end while it climbs ends as an interrupted one, and tells what the climb had done by then.
+func TestAPassInterruptedInItsClimb(t *testing.T) {
+	root, bin := t.TempDir(), t.TempDir()
+	l := node.NewLayout(root, node.Default(), node.DefaultUser("archipelago"))
+	if err := os.MkdirAll(l.Host(l.State()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	begun := filepath.Join(bin, "begun")
+	if err := os.WriteFile(filepath.Join(bin, "sudo"), []byte("#!/bin/sh\n>"+begun+"\nexec /bin/sleep 60\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin)
+	e := &env{cli: &cli{err: &bytes.Buffer{}, root: root}, Layout: l, Config: node.Default(), State: state.New(l), Set: &manifest.Set{}}
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := os.Stat(begun); err == nil {
+				end()
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	r, err := e.healing(ctx, true, func() (reconcile.Result, error) { // the runtime directory is missing, so the first rung is that of the user manager
+		return reconcile.Result{}, fmt.Errorf("list: %w", podman.ErrUnreachable)
+	})
+	if err != nil || r.ExitCode != reconcile.ExitInterrupted || r.Podman.Heal == nil || r.Podman.Heal.Result != heal.Interrupted || len(r.Podman.Heal.Rungs) != 1 {
+		t.Errorf("%v, exit %d, %+v", err, r.ExitCode, r.Podman.Heal)
 	}
 }
 
