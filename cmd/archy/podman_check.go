@@ -14,6 +14,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/quadlet"
 	"git.tx1138.com/lfg2025/archy/internal/systemd"
+	"git.tx1138.com/lfg2025/archy/internal/watch"
 )
 
 func podmanCmd() *cobra.Command {
@@ -75,7 +76,7 @@ func openHealer(cmd *cobra.Command, limit time.Duration) (*env, *heal.Healer, fu
 // healer puts healing together from the node.
 func (e *env) healer() (h *heal.Healer, done func()) {
 	var manager *systemd.Manager
-	h = &heal.Healer{Layout: e.Layout, User: e.User, Cores: e.Facts.Cores, BootID: e.Facts.BootID, Runner: command.Exec{}, History: e.State, Now: time.Now,
+	h = &heal.Healer{Layout: e.Layout, User: e.User, Cores: e.Facts.Cores, BootID: e.Facts.BootID, Runner: renewing{command.Exec{}, e.beat}, History: e.State, Now: time.Now,
 		Apps: e.healApps(), Say: e.healSays,
 		Units: func(ctx context.Context) (heal.Units, error) {
 			var err error
@@ -90,6 +91,18 @@ func (e *env) healer() (h *heal.Healer, done func()) {
 			manager.Close()
 		}
 	}
+}
+
+// renewing lets each program that is run be progress for the watchdog: none of a check or a climb may take longer than a pass may go without any.
+type renewing struct {
+	command.Runner
+	beat *watch.Beat
+}
+
+func (r renewing) Run(ctx context.Context, cmd command.Cmd) (command.Result, error) {
+	r.beat.Allow(0, 0)
+	defer r.beat.Allow(0, 0)
+	return r.Runner.Run(ctx, cmd)
 }
 
 func (e *env) healSays(format string, args ...any) {

@@ -2,12 +2,18 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"git.tx1138.com/lfg2025/archy/internal/command"
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/node"
+	"git.tx1138.com/lfg2025/archy/internal/state"
 	"git.tx1138.com/lfg2025/archy/internal/watch"
 )
 
@@ -90,6 +96,78 @@ func TestChangedFilesWakeAPass(t *testing.T) {
 		c.change()
 		if because := next(); because != c.want {
 			t.Errorf("%s: a pass because of %q, want %q", c.name, because, c.want)
+		}
+	}
+}
+
+// slow is a node whose every program takes its time.
+type slow time.Duration
+
+func (s slow) Run(context.Context, command.Cmd) (command.Result, error) {
+	time.Sleep(time.Duration(s))
+	return command.Result{}, nil
+}
+
+// A climb of the heal ladder may take longer than a pass may go without progress: each program that it runs is some. One that hangs is none.
+func TestTheWatchdogSeesAClimb(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		each     time.Duration
+		programs int
+		pings    int
+	}{
+		{"twenty programs of two minutes", 2 * time.Minute, 20, 121},
+		{"one that hangs", time.Hour, 1, 9},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			socket := filepath.Join(t.TempDir(), "notify")
+			conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			for name, value := range map[string]string{"NOTIFY_SOCKET": socket, "WATCHDOG_USEC": "60000000", "WATCHDOG_PID": fmt.Sprint(os.Getpid())} {
+				t.Setenv(name, value)
+			}
+			l := node.NewLayout(t.TempDir(), node.Default(), node.DefaultUser("archipelago"))
+			heard := make(chan int)
+			go func() { heard <- pings(conn) }()
+			synctest.Test(t, func(t *testing.T) {
+				e := &env{cli: &cli{beat: watch.NewBeat()}, Layout: l, State: state.New(l), Set: &manifest.Set{}}
+				defer e.beat.Stop()
+				h, done := e.healer()
+				defer done()
+				h.Runner = renewing{slow(c.each), h.Runner.(renewing).beat}
+				e.beat.Begin("test")
+				climbed := make(chan struct{})
+				go func() {
+					defer close(climbed)
+					for range c.programs {
+						_, _ = h.Runner.Run(t.Context(), command.Cmd{})
+					}
+					time.Sleep(time.Millisecond) // not at the moment of a tick
+				}()
+				e.beat.Until(climbed)
+				e.beat.Tell("STOPPING=1")
+			})
+			if got := <-heard; got != c.pings {
+				t.Errorf("%d pings, want %d", got, c.pings)
+			}
+		})
+	}
+}
+
+// pings counts what the watchdog hears up to the end.
+func pings(conn *net.UnixConn) (n int) {
+	buf := make([]byte, 200)
+	_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	for {
+		got, err := conn.Read(buf)
+		switch {
+		case err != nil || string(buf[:got]) == "STOPPING=1":
+			return n
+		case string(buf[:got]) == "WATCHDOG=1":
+			n++
 		}
 	}
 }
