@@ -141,10 +141,11 @@ func (e *examiner) asUser(ctx context.Context, argv ...string) (string, error) {
 	return e.text(ctx, argv...)
 }
 
-// becoming is how root runs a program as the service user, with a clean environment.
+// becoming is how root runs a program as the service user, with a clean environment. It is told to end when this process dies, whose locks it
+// works under.
 func (e *examiner) becoming() []string {
 	uid, gid := strconv.Itoa(e.User.UID), strconv.Itoa(e.User.GID)
-	return append([]string{"setpriv", "--reuid=" + uid, "--regid=" + gid, "--init-groups", "--", "env", "-i"}, serviceEnv(e.environ, e.User)...)
+	return append([]string{"setpriv", "--reuid=" + uid, "--regid=" + gid, "--init-groups", "--pdeathsig=TERM", "--", "env", "-i"}, serviceEnv(e.environ, e.User)...)
 }
 
 func (e *examiner) self() string {

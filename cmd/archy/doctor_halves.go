@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -109,8 +110,7 @@ func (o *doctorOptions) other(ctx context.Context, e *examiner, d *doctor.Docume
 	if o.heal != "" {
 		limit = healLimit
 	}
-	cmd := command.Cmd{Argv: append(as, o.argv(self, e, part)...), Dir: "/", Limit: limit}
-	res, err := command.Exec{}.Run(ctx, cmd)
+	res, err := half(ctx, command.Cmd{Argv: append(as, o.argv(self, e, part)...), Dir: "/", Limit: limit})
 	var doc doctor.Document
 	dec := json.NewDecoder(bytes.NewReader(res.Stdout))
 	if decodeErr := dec.Decode(&doc); decodeErr != nil || len(doc.Checks) != len(doctor.Checks()) {
@@ -121,6 +121,13 @@ func (o *doctorOptions) other(ctx context.Context, e *examiner, d *doctor.Docume
 		d.Heal = doc.Heal
 	}
 	return doc.Checks, nil
+}
+
+// half runs a child that dies with this process: its death signal follows the thread that starts it, so the thread has to stay.
+func half(ctx context.Context, cmd command.Cmd) (command.Result, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return command.Exec{}.Run(ctx, cmd)
 }
 
 // childFault is why a child said nothing that is a report, in one line.
