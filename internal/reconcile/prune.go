@@ -164,7 +164,11 @@ func (p *pruner) networks() {
 func (p *pruner) images() {
 	var unread state.Problem
 	if errors.As(p.LedgerErr, &unread) {
-		p.add(Operation{Kind: KeepAside, Object: unread.Path, Cause: fmt.Sprintf("it cannot be read (%v); the images that it named stay", unread.Err)})
+		cause := "it cannot be read (%v); the images that it named stay"
+		if !unread.Damaged() {
+			cause = "may be whole, so it is left (%v); the images that it names stay"
+		}
+		p.add(Operation{Kind: KeepAside, Object: unread.Path, Cause: fmt.Sprintf(cause, unread.Err)})
 	}
 	for _, i := range p.Ledger.Images {
 		old := p.Now.Sub(i.At) >= imageKept

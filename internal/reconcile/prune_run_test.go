@@ -214,3 +214,31 @@ func TestPruneWithADamagedLedger(t *testing.T) {
 		})
 	}
 }
+
+// A ledger of a newer archy may be whole, and prune writes none: it is left and told, and keeps prune from nothing but images.
+func TestPruneLeavesTheLedgerOfANewerArchy(t *testing.T) {
+	for name, prune := range map[string]func(p Pruner) ([]Pruned, error){
+		"prune":     func(p Pruner) ([]Pruned, error) { return p.Run(t.Context(), false) },
+		"disk full": func(p Pruner) ([]Pruned, error) { return p.Images(t.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := littered(t)
+			ledger := n.layout.Host(n.layout.State("images.json"))
+			const newer = `{"schema":9,"images":{}}`
+			if err := os.WriteFile(ledger, []byte(newer), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			list, err := prune(n.pruner())
+			told := slices.ContainsFunc(list, func(p Pruned) bool { return p.Kind == KeepAside && strings.Contains(p.Error, "newer archy (schema 9") })
+			if err != nil || !told {
+				t.Errorf("%v, %+v", err, list)
+			}
+			if _, ok := n.secrets["archy.solo.KEY"]; ok == (name == "prune") {
+				t.Error("the secret of a removed app: ", ok)
+			}
+			if text, _ := os.ReadFile(ledger); string(text) != newer || n.images["docker.io/example/web:v0.9"].ID == "" {
+				t.Errorf("the ledger is %q, the images %v", text, n.images)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package state
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 )
@@ -49,8 +50,13 @@ func (s *Store) DropImage(ref, id string) error {
 	return s.changeLedger(func(l *Ledger) { l.Drop(ref, id) })
 }
 
-// KeepLedgerAside makes room for a new ledger where reading it gave err: what cannot be understood is renamed.
+// KeepLedgerAside makes room for a new ledger where reading it gave err: what is damaged is renamed. What a newer archy wrote is left to that one,
+// as long as nothing has to be written in its place.
 func (s *Store) KeepLedgerAside(err error) error {
+	var p Problem
+	if errors.As(err, &p) && !p.Damaged() {
+		return p.Err
+	}
 	s.ledger.Lock()
 	defer s.ledger.Unlock()
 	return s.replaceable(s.layout.State("images.json"), err)
