@@ -3,6 +3,7 @@ package derived
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ type BitcoinInput struct {
 	Password secrets.Value
 	PruneMiB int64 // 0 keeps the whole chain
 	TxIndex  bool
+	Bridge   string    // the addresses of the bridge of bitcoin and its apps, a CIDR; "" when they are not known
 	Salt     io.Reader // read only when no existing rpcauth line verifies
 }
 
@@ -41,7 +43,7 @@ func BitcoinConf(in BitcoinInput) (File, error) {
 	if err != nil {
 		return File{}, fmt.Errorf("bitcoin.conf: %w", err)
 	}
-	managed := bitcoinSettings(auth, in.PruneMiB, in.TxIndex)
+	managed := bitcoinSettings(auth, in.PruneMiB, in.TxIndex, in.elsewhere())
 	content, notes, hadBlock := bitcoinDialect.merge(in.Existing, managed)
 	return File{
 		Content: content,
@@ -49,6 +51,18 @@ func BitcoinConf(in BitcoinInput) (File, error) {
 		SaveOld: len(in.Existing) > 0 && !hadBlock,
 		Notes:   notes,
 	}, nil
+}
+
+// bridges are the addresses among which archy makes its bridges.
+var bridges = netip.MustParsePrefix("10.89.0.0/16")
+
+// elsewhere are the addresses of a bridge that archy did not make, which would be kept out; nil when there is nothing to add.
+func (in BitcoinInput) elsewhere() []setting {
+	p, err := netip.ParsePrefix(in.Bridge)
+	if err != nil || bridges.Contains(p.Addr()) && p.Bits() >= bridges.Bits() {
+		return nil
+	}
+	return []setting{{key: "rpcallowip", value: p.String(), multi: true}}
 }
 
 func (in BitcoinInput) check() error {
@@ -64,18 +78,19 @@ func (in BitcoinInput) check() error {
 	return nil
 }
 
-func bitcoinSettings(auth string, prune int64, txindex bool) []setting {
+func bitcoinSettings(auth string, prune int64, txindex bool, elsewhere []setting) []setting {
 	index := "0"
 	if txindex {
 		index = "1"
 	}
-	return []setting{
+	return slices.Concat([]setting{
 		{key: "server", value: "1"},
 		{key: "rpcauth", value: auth, multi: true},
 		{key: "rpcbind", value: "0.0.0.0"},
 		{key: "rpcport", value: "8332"},
 		{key: "rpcallowip", value: "127.0.0.1", multi: true},
-		{key: "rpcallowip", value: "10.89.0.0/16", multi: true},
+		{key: "rpcallowip", value: bridges.String(), multi: true},
+	}, elsewhere, []setting{
 		{key: "rpcthreads", value: "8"},
 		{key: "rpcworkqueue", value: "128"},
 		{key: "listen", value: "1"},
@@ -86,7 +101,7 @@ func bitcoinSettings(auth string, prune int64, txindex bool) []setting {
 		{key: "prune", value: strconv.FormatInt(prune, 10)},
 		{key: "txindex", value: index},
 		{key: "shrinkdebugfile", value: "1"},
-	}
+	})
 }
 
 // rpcAuth is the value of archy's rpcauth line: the one in force, or a new one.
@@ -171,7 +186,7 @@ func parseBitcoin(l *line) {
 // bitcoinKeys are the managed keys, whose negated form has to be recognised.
 var bitcoinKeys = func() map[string]bool {
 	keys := map[string]bool{}
-	for _, s := range bitcoinSettings("", 0, false) {
+	for _, s := range bitcoinSettings("", 0, false, nil) {
 		keys[s.key] = true
 	}
 	return keys

@@ -263,3 +263,29 @@ func TestTheArgumentsOfAnAdoptedBitcoin(t *testing.T) {
 	}
 	n.keeps("bitcoin-knots", 0, true)
 }
+
+// A bridge that was there before archy may have other addresses than archy would give it, and bitcoin lets its apps in all the same. On any other node nothing changes.
+func TestBitcoinLetsTheNodesBridgeIn(t *testing.T) {
+	const conf, bridge = "/var/lib/archipelago/bitcoin/bitcoin.conf", "/var/lib/archipelago/containers/storage/networks/archy-net.json"
+	n := bitcoinNode(t)
+	n.pass()
+	if text := n.text(conf); strings.Count(text, "rpcallowip=") != 2 || !strings.Contains(text, "\nrpcallowip=10.89.0.0/16\n") {
+		t.Fatalf("without a bridge:\n%s", text)
+	}
+	for _, c := range []struct{ name, file, want, touched string }{
+		{"archy's", `{"name":"archy-net","subnets":[{"subnet":"10.89.7.0/24","gateway":"10.89.7.1"}]}`, "", ""},
+		{"another", `{"name":"archy-net","subnets":[{"subnet":"172.30.4.0/24","gateway":"172.30.4.1"}]}`, "rpcallowip=10.89.0.0/16\nrpcallowip=172.30.4.0/24\n", "restart bitcoin-knots"},
+		{"a wider one", `{"name":"archy-net","subnets":[{"subnet":"10.0.0.0/8"}]}`, "rpcallowip=10.89.0.0/16\nrpcallowip=10.0.0.0/8\n", "restart bitcoin-knots"},
+		{"one that cannot be read", `{"name":"archy`, "", "restart bitcoin-knots"},
+	} {
+		n.lay(bridge, c.file)
+		n.later(time.Hour)
+		n.calls = nil
+		n.pass()
+		text, _, _ := strings.Cut(n.text(conf), "# END archy")
+		if c.want == "" && strings.Count(text, "rpcallowip=") != 2 || !strings.Contains(text, c.want) {
+			t.Errorf("%s:\n%s", c.name, text)
+		}
+		equal(t, c.name, strings.Join(n.touched(), " "), c.touched)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -314,7 +315,7 @@ func (ob *observation) bitcoinConf(ctx context.Context, a *App, dir string, pass
 		return filesFact{fault: unreadable(a, file, err)}
 	}
 	f, rerr := derived.BitcoinConf(derived.BitcoinInput{Existing: have, Password: password, PruneMiB: ob.mode.mode.PruneMiB,
-		TxIndex: ob.mode.mode.TxIndex, Salt: ob.Random})
+		TxIndex: ob.mode.mode.TxIndex, Bridge: bridgeAddresses(ob.Layout, a.Manifest.Container.Network), Salt: ob.Random})
 	if rerr != nil {
 		return filesFact{fault: unrendered(a, rerr)}
 	}
@@ -327,6 +328,25 @@ func (ob *observation) bitcoinConf(ctx context.Context, a *App, dir string, pass
 		out.Cause = "rpcauth does not verify against its secret"
 	}
 	return filesFact{list: []File{out}, digest: f.Digest}
+}
+
+// bridgeAddresses are those of a bridge that is there, from podman's own file of it: asking podman would cost each pass a question. "" when it is
+// not there, or cannot be read.
+func bridgeAddresses(l node.Layout, name string) string {
+	var made struct {
+		Subnets []struct {
+			Subnet string `json:"subnet"`
+		} `json:"subnets"`
+	}
+	n := network(name)
+	if n == nil {
+		return ""
+	}
+	text, err := os.ReadFile(l.Host(l.Data("containers/storage/networks", n.Name+".json")))
+	if err != nil || json.Unmarshal(text, &made) != nil || len(made.Subnets) == 0 {
+		return ""
+	}
+	return made.Subnets[0].Subnet
 }
 
 // refusesRPC tells that bitcoin.conf keeps archy's apps out. An adopted container may let them in by other ways, and one that
