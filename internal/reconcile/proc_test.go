@@ -386,6 +386,46 @@ func TestAnAdoptedContainerIsReachedByItsOwnName(t *testing.T) {
 	}
 }
 
+// The explorer's backend of this archy beside the electrs of an older one: it is on the bridge of that container, where that answers to its own name only.
+func TestMempoolBesideAnAdoptedElectrs(t *testing.T) {
+	t.Parallel()
+	shipped, some := Shipped(t), map[string]string{}
+	for _, id := range []string{"bitcoin-knots", "archy-mempool-db", "electrumx", "mempool-api"} {
+		some[id] = shipped[id]
+	}
+	n := NewNode(t, some)
+	n.firstBootDone()
+	electrs := n.script("mempool-electrs", "docker.io/mempool/electrs:v3.0.0")
+	for range 3 { // what it needs comes up first
+		if _, err := n.Pass(Options{CreateMissing: true}).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		n.later(time.Minute)
+	}
+	api, unit := n.containers["mempool-api"], []byte(n.unit("mempool-api"))
+	if api == nil || !api.State.Running {
+		t.Fatalf("mempool-api is not made: %+v", api)
+	}
+	if env := directives(unit, "Environment"); !slices.Contains(env, "ELECTRUM_HOST=mempool-electrs") || !slices.Contains(env, "ELECTRUM_PORT=50001") {
+		t.Errorf("mempool-api: %q", env)
+	}
+	bridge, _, _ := strings.Cut(strings.TrimSuffix(directive(unit, "Network"), ".network"), ":")
+	if _, ok := electrs.Networks[bridge]; !ok {
+		t.Errorf("mempool-api is on %q, and mempool-electrs on %v", bridge, electrs.Networks)
+	}
+	if now := n.containers["mempool-electrs"]; now == nil || now.ID != electrs.ID || n.containers["electrumx"] != nil {
+		t.Errorf("the adopted container: %+v", now)
+	}
+	for _, o := range []Options{{Migrate: true}, {}} {
+		if _, err := n.Pass(o).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if env := directives([]byte(n.unit("mempool-api")), "Environment"); n.containers["electrumx"] == nil || !slices.Contains(env, "ELECTRUM_HOST=electrumx") {
+		t.Errorf("moved to a unit: %q", env)
+	}
+}
+
 // The owner's list may have the name that the container had when he stopped it.
 func TestStoppedUnderAnOlderName(t *testing.T) {
 	t.Parallel()
