@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"git.tx1138.com/lfg2025/archy/internal/command"
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/quadlet"
 	"git.tx1138.com/lfg2025/archy/internal/systemd"
@@ -120,6 +121,9 @@ func (e *env) healApps() []heal.App {
 		a := heal.App{Name: app.Unit(), Installed: records[id].Installed, Grace: time.Duration(app.StopGrace()) * time.Second, BindsOnly: true}
 		for _, v := range app.Volumes {
 			a.BindsOnly = a.BindsOnly && v.Type != "volume"
+			if v.Type == manifest.Bind && !v.ReadOnly() {
+				a.Targets = append(a.Targets, v.Target)
+			}
 		}
 		text, err := os.ReadFile(e.Layout.Host(e.Layout.Unit(a.Name)))
 		_, ours := quadlet.App(text)

@@ -12,6 +12,7 @@ import (
 
 	"git.tx1138.com/lfg2025/archy/internal/manifest"
 	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"git.tx1138.com/lfg2025/archy/internal/podman/heal"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/state"
 )
@@ -56,19 +57,51 @@ func (ob *observation) inItself(ctx context.Context, a *App) *Fault {
 	if a.Inspect == nil || a.Inspect.Layer == "" {
 		return nil
 	}
+	v := ob.onlyInLayer(ctx, a, a.Inspect.Layer, func(target string) bool {
+		return slices.ContainsFunc(a.Inspect.Mounts, func(m podman.Mount) bool { return liesIn(target, path.Clean(m.Target)) })
+	})
+	if v == nil {
+		return nil
+	}
+	return &Fault{Code: "mount", Text: fmt.Sprintf("the container has data at %s in itself, and the manifest mounts %s there: the app would not find them", v.Target, v.Source),
+		Hint: fmt.Sprintf(`copy them with the app stopped: archy stop %[1]s; podman unshare sh -c 'mkdir -p %[3]s && cp -a "$(podman mount %[4]s)"%[2]s/. %[3]s/'; podman rename %[4]s %[4]s-old; archy start %[1]s, or give them up: archy adopt --migrate %[1]s --drop-mount %[2]s`,
+			a.ID, v.Target, v.Source, a.liveName())}
+}
+
+// onlyInLayer is what the manifest mounts where a container has written into its own layer, as long as the directory is empty.
+func (ob *observation) onlyInLayer(ctx context.Context, a *App, layer string, mounted func(target string) bool) *manifest.Volume {
 	for _, v := range a.Manifest.Volumes {
-		mounted := slices.ContainsFunc(a.Inspect.Mounts, func(m podman.Mount) bool { return liesIn(v.Target, path.Clean(m.Target)) })
-		if v.Type != manifest.Bind || v.ReadOnly() || mounted || slices.Contains(ob.Options.DropMounts, v.Target) {
+		if v.Type != manifest.Bind || v.ReadOnly() || mounted(v.Target) || slices.Contains(ob.Options.DropMounts, v.Target) {
 			continue
 		}
-		in := path.Join(a.Inspect.Layer, v.Target)
+		in := path.Join(layer, v.Target)
 		if !ob.held(ctx, a.Manifest, v.Source) && !ob.isFile(in) && ob.holdsMapped(ctx, in) {
-			return &Fault{Code: "mount", Text: fmt.Sprintf("the container has data at %s in itself, and the manifest mounts %s there: the app would not find them", v.Target, v.Source),
-				Hint: fmt.Sprintf(`copy them with the app stopped: archy stop %[1]s; podman unshare sh -c 'mkdir -p %[3]s && cp -a "$(podman mount %[4]s)"%[2]s/. %[3]s/'; podman rename %[4]s %[4]s-old; archy start %[1]s, or give them up: archy adopt --migrate %[1]s --drop-mount %[2]s`,
-					a.ID, v.Target, v.Source, a.liveName())}
+			return &v
 		}
 	}
 	return nil
+}
+
+// lostInItself is inItself for a container that only podman's storage has: podman takes it away for the next one of its name.
+func (ob *observation) lostInItself(ctx context.Context, a *App) *Fault {
+	if a.C != nil || activating(a) {
+		return nil
+	}
+	in, ok := heal.Stored(ob.Layout, a.Container)
+	if !ok {
+		return nil
+	}
+	v := ob.onlyInLayer(ctx, a, in.Layer, in.Mounted)
+	if v == nil {
+		return nil
+	}
+	verb := "install"
+	if a.Record != nil && a.Record.Installed {
+		verb = "start"
+	}
+	return &Fault{Code: "mount", Text: fmt.Sprintf("podman has lost its container, which has data at %s in itself, and the manifest mounts %s there: a start would take them away", v.Target, v.Source),
+		Hint: fmt.Sprintf(`copy them: podman unshare sh -c 'mkdir -p %[3]s && cp -a %[4]s%[2]s/. %[3]s/'; archy %[5]s %[1]s, or give them up: archy %[5]s %[1]s --drop-mount %[2]s`,
+			a.ID, v.Target, v.Source, in.Layer, verb)}
 }
 
 // goesAtItsEnd is why an adopted container is not stopped to be started again: podman takes one that was made with --rm away when it ends, with its own layer and the

@@ -377,6 +377,43 @@ func TestDataInTheContainerItself(t *testing.T) {
 	}
 }
 
+// The same for a container that podman has lost with its database: a unit that is started in its place has podman take away what its storage still has of that name.
+func TestDataInAContainerThatPodmanHasLost(t *testing.T) {
+	const storage = "/var/lib/archipelago/containers/storage"
+	lost := func(made string) *fakeNode {
+		n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+		c := n.script("solo", oldImage)
+		n.lay(storage+"/overlay-containers/"+c.ID+"/userdata/config.json", made)
+		n.lay(storage+"/overlay/0123/diff/data/grafana.db", "the only one")
+		n.lay(storage+"/overlay-containers/containers.json", fmt.Sprintf(`[{"id": %q, "names": ["solo"], "layer": "0123"}]`, c.ID))
+		n.pass()
+		n.drop(c)
+		n.later(time.Hour)
+		return n
+	}
+	n := lost(`{"mounts": []}`)
+	for range 2 {
+		got := n.result(n.pass(), "solo")
+		if got.Action != NeedsHuman || !strings.Contains(got.Cause, "has data at /data in itself") || !strings.Contains(got.Error.Hint, "cp -a "+storage+"/overlay/0123/diff/data/. /var/lib/archipelago/solo/") ||
+			n.text(n.layout.Unit("solo")) != "" {
+			t.Fatalf("%+v %+v", got, got.Error)
+		}
+		n.later(time.Hour)
+	}
+	n.lay("/var/lib/archipelago/solo/grafana.db", "copied")
+	if got := n.result(n.mustVerb(0, Request{Verb: VerbStart, Apps: []string{"solo"}}), "solo"); got.Action != Installed || !n.runs("solo") {
+		t.Errorf("copied: %+v", got)
+	}
+	n = lost("")
+	if got := n.result(n.mustVerb(0, Request{Verb: VerbStart, Apps: []string{"solo"}, DropMounts: []string{"/data"}}), "solo"); got.Action != Installed || !n.runs("solo") {
+		t.Errorf("given up: %+v", got)
+	}
+	n = lost(`{"mounts": [{"destination": "/data"}]}`)
+	if got := n.result(n.pass(), "solo"); got.Action != Installed {
+		t.Errorf("mounted: %+v", got)
+	}
+}
+
 // podman takes a container that was made with --rm away when it ends: nothing of it would be left to go back to.
 func TestAContainerThatGoesWhenItIsStopped(t *testing.T) {
 	n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()

@@ -485,6 +485,9 @@ func (ob *observation) resolve(ctx context.Context, a *App) {
 	if a.LeftBehind == nil {
 		a.LeftBehind = ob.leftBehind(a)
 	}
+	if a.LeftBehind == nil {
+		a.LeftBehind = ob.lostInItself(ctx, a)
+	}
 	if a.Record != nil && a.Record.FailedHash != "" || a.Record != nil && a.Record.Op != nil {
 		a.Prev, _, _ = ob.State.PrevUnit(a.Container)
 	}

@@ -233,7 +233,7 @@ func (ob *observation) lostTrack(ctx context.Context, a *App) {
 		}
 	}
 	a.Conmon = pid
-	a.Stored = heal.Stored(ob.Layout, name)
+	_, a.Stored = heal.Stored(ob.Layout, name)
 }
 
 // ended tells that podman lists the container as one that does not run. After its runtime directory was wiped it says so

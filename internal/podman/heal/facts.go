@@ -176,15 +176,15 @@ func (l *look) expected() []string {
 	return names
 }
 
-// Stored tells that podman's storage layer has a container of that name.
-func Stored(l node.Layout, name string) bool {
-	_, ok := (&Healer{Layout: l}).stored()[name]
-	return ok
+// Stored is the container of a name in podman's storage layer.
+func Stored(l node.Layout, name string) (c InStorage, ok bool) {
+	c, ok = (&Healer{Layout: l}).stored()[name]
+	return c, ok
 }
 
-// stored are the containers of the storage layer, ids by name. Those of units (--rm) are in the second file.
-func (h *Healer) stored() map[string]string {
-	out := map[string]string{}
+// stored are the containers of the storage layer by name. Those of units (--rm) are in the second file.
+func (h *Healer) stored() map[string]InStorage {
+	out := map[string]InStorage{}
 	for _, file := range []string{"containers.json", "volatile-containers.json"} {
 		text, err := os.ReadFile(h.host(filepath.Join(h.graphRoot(), "overlay-containers", file)))
 		if err != nil {
@@ -193,13 +193,15 @@ func (h *Healer) stored() map[string]string {
 		var list []struct {
 			ID    string   `json:"id"`
 			Names []string `json:"names"`
+			Layer string   `json:"layer"`
 		}
 		if json.Unmarshal(text, &list) != nil {
 			continue
 		}
 		for _, c := range list {
 			for _, name := range c.Names {
-				out[name] = c.ID
+				out[name] = InStorage{ID: c.ID, Layer: filepath.Join(h.graphRoot(), "overlay", c.Layer, "diff"),
+					config: h.host(filepath.Join(h.graphRoot(), "overlay-containers", c.ID, "userdata/config.json"))}
 			}
 		}
 	}
@@ -277,9 +279,9 @@ func (l *look) onlyStored(live []Process) []string {
 	stored := l.stored()
 	var names []string
 	for _, a := range l.Apps {
-		id, ok := stored[a.Name]
-		known := slices.ContainsFunc(l.list, func(c listed) bool { return c.id == id || c.name == a.Name })
-		lives := slices.ContainsFunc(live, func(p Process) bool { return p.Container == id })
+		in, ok := stored[a.Name]
+		known := slices.ContainsFunc(l.list, func(c listed) bool { return c.id == in.ID || c.name == a.Name })
+		lives := slices.ContainsFunc(live, func(p Process) bool { return p.Container == in.ID })
 		if ok && !known && (!lives || len(l.list) == 0) {
 			names = append(names, a.Name)
 		}

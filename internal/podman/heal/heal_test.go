@@ -490,6 +490,39 @@ func TestBootIDRenamesExactlyTheTwo(t *testing.T) {
 	}
 }
 
+// Rung 6 frees no name at the price of what a container, which somebody made without the directories of its manifest, has only in its own layer.
+func TestDataInALostContainerStay(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, config string
+		stays        bool
+	}{
+		"data":        {file: "/data/wallet.db", config: `{"mounts": [{"destination": "/etc/hosts", "source": "/run/hosts"}]}`, stays: true},
+		"no config":   {file: "/data/wallet.db", stays: true},
+		"mounted":     {file: "/data/wallet.db", config: `{"mounts": [{"destination": "/data", "source": "/srv/db"}]}`},
+		"elsewhere":   {file: "/data2/x"},
+		"nothing":     {},
+		"half a text": {config: `{"mounts": `, stays: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.Apps[0].Targets = []string{"/data"}
+			b.lists("web")
+			b.live(200, "web", "web.service")
+			b.write(b.graphRoot()+"/overlay-containers/containers.json", fmt.Sprintf(`[{"id": %q, "names": ["db"], "layer": "0123"}]`, id("db")))
+			if c.file != "" {
+				b.write(b.graphRoot()+"/overlay/0123/diff"+c.file, "the only one")
+			}
+			if c.config != "" {
+				b.write(b.graphRoot()+"/overlay-containers/"+id("db")+"/userdata/config.json", c.config)
+			}
+			r := b.Climb(context.Background(), Safe)
+			if took := slices.Contains(b.ran, "podman rm --force --time 0 db"); took == c.stays || c.stays && r.ExitCode() != ExitHuman {
+				t.Errorf("taken away: %v, %+v", took, r)
+			}
+		})
+	}
+}
+
 // Rung 8: podman numbers its locks anew. A file of theirs that it cannot open is put aside before, which it would not get beyond; only its own.
 func TestLocksAreNumberedAnew(t *testing.T) {
 	ours := fmt.Sprintf("/libpod_rootless_lock_%d", os.Getuid())

@@ -32,6 +32,8 @@ type App struct {
 	// Grace is how long it may take to end. BindsOnly tells that all its mounts are directories of the host.
 	Grace     time.Duration
 	BindsOnly bool
+	// Targets are where it has directories of the host that it writes to.
+	Targets []string
 }
 
 // Limits are the waits of a check; zero values mean the defaults.

@@ -3,7 +3,6 @@ package heal
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -307,38 +306,34 @@ func (c *climb) freeNames(ctx context.Context) error {
 // mayTake: only the name of a manifest, of which nothing lives and whose data lie in directories of the host.
 func (c *climb) mayTake(name string) error {
 	a, ok := c.app(name)
+	in := c.stored()[name]
 	switch {
 	case !ok:
 		return fmt.Errorf("%s is no app's container; it is left", name)
-	case slices.ContainsFunc(Monitors(c.proc(), c.User.UID), func(p Process) bool { return p.Name == name || p.Container == c.stored()[name] }):
+	case slices.ContainsFunc(Monitors(c.proc(), c.User.UID), func(p Process) bool { return p.Name == name || p.Container == in.ID }):
 		return fmt.Errorf("a process of %s lives; it is left", name)
-	case !a.BindsOnly || !c.onlyBinds(c.stored()[name]):
+	case !a.BindsOnly || !c.onlyBinds(in):
 		return fmt.Errorf("%s has a volume of podman's; it is left", name)
+	}
+	for _, target := range a.Targets {
+		if dir := filepath.Join(in.Layer, target); !in.Mounted(target) && holds(c.host(dir)) {
+			return fmt.Errorf("%s has data at %s in itself, in %s; it is left", name, target, dir)
+		}
 	}
 	return nil
 }
 
-// onlyBinds looks into what the container was made of, where that is still there: nothing of it may lie among podman's volumes.
-func (c *climb) onlyBinds(id string) bool {
-	text, err := os.ReadFile(c.host(filepath.Join(c.graphRoot(), "overlay-containers", id, "userdata/config.json")))
-	if err != nil {
-		return true
-	}
-	var made struct {
-		Mounts []struct {
-			Source string `json:"source"`
-		} `json:"mounts"`
-	}
-	if json.Unmarshal(text, &made) != nil {
-		return false
-	}
+// holds tells that a directory has something in it; one that nobody can look into counts as full.
+func holds(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return len(entries) > 0 || errors.Is(err, fs.ErrPermission)
+}
+
+// onlyBinds: nothing that the container was made of may lie among podman's volumes.
+func (c *climb) onlyBinds(in InStorage) bool {
+	mounts, err := in.mounts()
 	volumes := filepath.Join(c.graphRoot(), "volumes") + "/"
-	for _, m := range made.Mounts {
-		if strings.HasPrefix(m.Source, volumes) {
-			return false
-		}
-	}
-	return true
+	return err == nil && !slices.ContainsFunc(mounts, func(m storedMount) bool { return strings.HasPrefix(m.Source, volumes) })
 }
 
 // mayPutRuntimeAside: exactly the two directories that podman names, and only below the user's runtime directory. The socket's directory
