@@ -41,6 +41,11 @@ func (r *run) execute(ctx context.Context, c *change, op Operation) error {
 		return r.reload(ctx, op)
 	case RemoveUnit:
 		c.changed = true
+		if slices.Contains(c.plan.Steps, stepDropUnit) && autoRestarting(c.App) {
+			if err := r.stopNew(ctx, c); err != nil {
+				return err
+			}
+		}
 		return r.Disk.RemoveUnit(c.Container)
 	case Start, Restart:
 		return r.start(ctx, c, op)

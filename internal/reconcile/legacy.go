@@ -21,7 +21,7 @@ func legacyContainer(a *App, w *World, o Options) *Verdict {
 	}
 	if a.unitInTheWay() && !slices.Contains(v.Steps, stepMigrate) {
 		v.Steps = append([]step{stepDropUnit}, v.Steps...)
-		v.Cause = cause(v.Cause, "archy's unit of it would take its place at the next boot")
+		v.Cause = cause(v.Cause, "archy's unit of it would take its place at its next start")
 		if v.Action == NoOp && !unclaimed(a) {
 			v.Action = Updated
 		}
@@ -29,14 +29,14 @@ func legacyContainer(a *App, w *World, o Options) *Verdict {
 	return v
 }
 
-// unitInTheWay tells that somebody has made a container in the place of a unit of archy's that is down: systemd starts that one at the next boot, and podman
-// removes for it whatever has its name, with all that it has in itself.
+// unitInTheWay tells that somebody has made a container in the place of a unit of archy's that is down: systemd starts that one at the next boot, or within five
+// minutes where it waits to try again, and podman removes for it whatever has its name, with all that it has in itself.
 func (a *App) unitInTheWay() bool {
 	if a.Unit == nil || a.C.AutoRemove || a.C.Name != a.Container || a.Record != nil && a.Record.Op != nil {
 		return false
 	}
 	id, ours := quadlet.App(a.Unit.Content)
-	return ours && id == a.ID && (a.Service.ActiveState == "inactive" || a.Service.ActiveState == "failed")
+	return ours && id == a.ID && (a.Service.ActiveState == "inactive" || a.Service.ActiveState == "failed" || autoRestarting(a))
 }
 
 func legacyVerdict(a *App, w *World, o Options) *Verdict {

@@ -218,10 +218,27 @@ func TestMigrate(t *testing.T) {
 // Somebody runs a container of his own in the place of a unit of archy's: the unit, which systemd would start at the next boot with podman's --replace, makes
 // room for it, and is there again when that container is gone.
 func TestAContainerInThePlaceOfAUnit(t *testing.T) {
+	for name, down := range map[string]func(n *fakeNode, s *fakeService){
+		"stopped": func(n *fakeNode, s *fakeService) { n.halt("solo.service", s) },
+		"tried again": func(n *fakeNode, s *fakeService) {
+			n.drop(n.containers["solo"])
+			_ = n.ended(s, 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) { containerInThePlaceOfAUnit(t, down) })
+	}
+}
+
+func containerInThePlaceOfAUnit(t *testing.T, down func(n *fakeNode, s *fakeService)) {
 	n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
 	n.pass()
 	n.converged()
-	n.halt("solo.service", n.services["solo.service"])
+	down(n, n.services["solo.service"])
+	n.onCall = func(call string) {
+		if call == "remove unit solo" && n.services["solo.service"].SubState == "auto-restart" {
+			t.Error("systemd still tries to start it")
+		}
+	}
 	mine := n.script("solo", oldImage, binds(n.layout.Data("solo"), "/data"))
 	if got := n.result(n.pass(), "solo"); got.Action != Adopted || !strings.Contains(got.Cause, "unit") {
 		t.Errorf("%+v", got)
