@@ -256,6 +256,16 @@ func (n *fakeNode) later(d time.Duration) {
 	}
 }
 
+// changeIn is a change that is asked of podman or systemd: it comes to nothing when its context has ended.
+func (n *fakeNode) changeIn(ctx context.Context, call string, effect func() error) error {
+	return n.change(call, func() error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return effect()
+	})
+}
+
 // change is one call that changes something.
 func (n *fakeNode) change(call string, effect func() error) error {
 	n.mu.Lock()
@@ -588,7 +598,7 @@ func (e engine) ImageID(_ context.Context, ref string) (string, error) {
 }
 
 func (e engine) Pull(ctx context.Context, ref string, _ podman.TLS, progress func(podman.Progress)) error {
-	return e.change("pull "+ref, func() error {
+	return e.changeIn(ctx, "pull "+ref, func() error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("pull %s: %w", ref, ctx.Err())
 		}
@@ -607,8 +617,8 @@ func (e engine) Load(context.Context, io.Reader, string, int64, func(podman.Prog
 	return nil, errors.New("no archive can be loaded")
 }
 
-func (e engine) RemoveImage(_ context.Context, ref string) error {
-	return e.change("remove image "+ref, func() error {
+func (e engine) RemoveImage(ctx context.Context, ref string) error {
+	return e.changeIn(ctx, "remove image "+ref, func() error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		delete(e.images, ref)
@@ -616,8 +626,8 @@ func (e engine) RemoveImage(_ context.Context, ref string) error {
 	})
 }
 
-func (e engine) Tag(_ context.Context, source, ref string) error {
-	return e.change("tag "+source+" "+ref, func() error {
+func (e engine) Tag(ctx context.Context, source, ref string) error {
+	return e.changeIn(ctx, "tag "+source+" "+ref, func() error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.images[ref] = e.images[source]
@@ -625,8 +635,8 @@ func (e engine) Tag(_ context.Context, source, ref string) error {
 	})
 }
 
-func (e engine) Build(_ context.Context, _, _, tag string, _ bool, _ func(string)) error {
-	return e.change("build "+tag, func() error {
+func (e engine) Build(ctx context.Context, _, _, tag string, _ bool, _ func(string)) error {
+	return e.changeIn(ctx, "build "+tag, func() error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.images[tag] = podman.Image{ID: "image-" + tag, Names: []string{tag}}
@@ -647,8 +657,8 @@ func (e engine) Secrets(context.Context) ([]podman.Secret, error) {
 	return list, nil
 }
 
-func (e engine) CreateSecret(_ context.Context, name string, value []byte, labels map[string]string, _ bool) error {
-	return e.change("create secret "+name, func() error {
+func (e engine) CreateSecret(ctx context.Context, name string, value []byte, labels map[string]string, _ bool) error {
+	return e.changeIn(ctx, "create secret "+name, func() error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.secrets[name] = fakeSecret{podman.Secret{Name: name, Labels: labels}, string(value)}
@@ -656,8 +666,8 @@ func (e engine) CreateSecret(_ context.Context, name string, value []byte, label
 	})
 }
 
-func (e engine) RemoveSecret(_ context.Context, name string) error {
-	return e.change("remove secret "+name, func() error {
+func (e engine) RemoveSecret(ctx context.Context, name string) error {
+	return e.changeIn(ctx, "remove secret "+name, func() error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if _, ok := e.secrets[name]; !ok {
@@ -677,12 +687,12 @@ func (e engine) Networks(context.Context) ([]podman.Network, error) {
 	return slices.Collect(maps.Values(e.networks)), nil
 }
 
-func (e engine) RemoveNetwork(_ context.Context, name string) error {
-	return e.change("remove network "+name, func() error { delete(e.networks, name); return nil })
+func (e engine) RemoveNetwork(ctx context.Context, name string) error {
+	return e.changeIn(ctx, "remove network "+name, func() error { delete(e.networks, name); return nil })
 }
 
-func (e engine) CreateNetwork(_ context.Context, net podman.Network) error {
-	return e.change("create network "+net.Name, func() error {
+func (e engine) CreateNetwork(ctx context.Context, net podman.Network) error {
+	return e.changeIn(ctx, "create network "+net.Name, func() error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if _, ok := e.networks[net.Name]; ok {
@@ -693,8 +703,8 @@ func (e engine) CreateNetwork(_ context.Context, net podman.Network) error {
 	})
 }
 
-func (e engine) container(call, name string, effect func(c *podman.Inspect) error) error {
-	return e.change(call, func() error {
+func (e engine) container(ctx context.Context, call, name string, effect func(c *podman.Inspect) error) error {
+	return e.changeIn(ctx, call, func() error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		c, ok := e.containers[name]
@@ -705,8 +715,8 @@ func (e engine) container(call, name string, effect func(c *podman.Inspect) erro
 	})
 }
 
-func (e engine) Stop(_ context.Context, name string, _ time.Duration) error {
-	return e.container("stop container "+name, name, func(c *podman.Inspect) error {
+func (e engine) Stop(ctx context.Context, name string, _ time.Duration) error {
+	return e.container(ctx, "stop container "+name, name, func(c *podman.Inspect) error {
 		switch {
 		case c.AutoRemove:
 			e.drop(c)
@@ -717,8 +727,8 @@ func (e engine) Stop(_ context.Context, name string, _ time.Duration) error {
 	})
 }
 
-func (e engine) Unpause(_ context.Context, name string) error {
-	return e.container("unpause "+name, name, func(c *podman.Inspect) error {
+func (e engine) Unpause(ctx context.Context, name string) error {
+	return e.container(ctx, "unpause "+name, name, func(c *podman.Inspect) error {
 		if e.behave[c.Image].sick {
 			return nil // it stays paused
 		}
@@ -727,8 +737,8 @@ func (e engine) Unpause(_ context.Context, name string) error {
 	})
 }
 
-func (e engine) Rename(_ context.Context, old, name string) error {
-	return e.container("rename "+old, old, func(c *podman.Inspect) error {
+func (e engine) Rename(ctx context.Context, old, name string) error {
+	return e.container(ctx, "rename "+old, old, func(c *podman.Inspect) error {
 		if e.containers[name] != nil {
 			return &podman.APIError{Op: "rename " + old, Status: 409, Message: "the name is in use"}
 		}
@@ -739,12 +749,12 @@ func (e engine) Rename(_ context.Context, old, name string) error {
 	})
 }
 
-func (e engine) SetRestartPolicy(_ context.Context, name, policy string) error {
-	return e.container("update "+name+" "+policy, name, func(c *podman.Inspect) error { c.RestartPolicy = policy; return nil })
+func (e engine) SetRestartPolicy(ctx context.Context, name, policy string) error {
+	return e.container(ctx, "update "+name+" "+policy, name, func(c *podman.Inspect) error { c.RestartPolicy = policy; return nil })
 }
 
-func (e engine) Remove(_ context.Context, name string, force bool) error {
-	return e.container("remove "+name, name, func(c *podman.Inspect) error {
+func (e engine) Remove(ctx context.Context, name string, force bool) error {
+	return e.container(ctx, "remove "+name, name, func(c *podman.Inspect) error {
 		if c.State.Running && !force {
 			return &podman.APIError{Op: "remove " + name, Status: 409, Message: "container is running"}
 		}
@@ -753,8 +763,8 @@ func (e engine) Remove(_ context.Context, name string, force bool) error {
 	})
 }
 
-func (e engine) Exec(_ context.Context, name string, argv []string) (string, int, error) {
-	return "", 0, e.container("exec "+name+" "+strings.Join(argv, " "), name, func(*podman.Inspect) error { return nil })
+func (e engine) Exec(ctx context.Context, name string, argv []string) (string, int, error) {
+	return "", 0, e.container(ctx, "exec "+name+" "+strings.Join(argv, " "), name, func(*podman.Inspect) error { return nil })
 }
 
 func (e engine) Logs(_ context.Context, name string, _ int) ([]string, error) {
@@ -853,10 +863,7 @@ func (m manager) Restarts(_ context.Context, names []string) (map[string]int, er
 
 // Reload reads the unit files, as the generator does: one that does not convert is not there.
 func (m manager) Reload(ctx context.Context) error {
-	return m.change("reload", func() error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	return m.changeIn(ctx, "reload", func() error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		units := map[string][]byte{}
@@ -891,8 +898,8 @@ func (m manager) Reload(ctx context.Context) error {
 	})
 }
 
-func (m manager) job(verb, name string, effect func(s *fakeService) error) error {
-	return m.change(verb+" "+name, func() error {
+func (m manager) job(ctx context.Context, verb, name string, effect func(s *fakeService) error) error {
+	return m.changeIn(ctx, verb+" "+name, func() error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		s := m.services[name]
@@ -915,8 +922,8 @@ func (m manager) begin(name string, s *fakeService) error {
 	return m.run(name, s)
 }
 
-func (m manager) Start(_ context.Context, name string, _ time.Duration) error {
-	return m.job("start", name, func(s *fakeService) error {
+func (m manager) Start(ctx context.Context, name string, _ time.Duration) error {
+	return m.job(ctx, "start", name, func(s *fakeService) error {
 		if s.ActiveState == "active" {
 			return nil
 		}
@@ -924,15 +931,15 @@ func (m manager) Start(_ context.Context, name string, _ time.Duration) error {
 	})
 }
 
-func (m manager) Restart(_ context.Context, name string, _ time.Duration) error {
-	return m.job("restart", name, func(s *fakeService) error {
+func (m manager) Restart(ctx context.Context, name string, _ time.Duration) error {
+	return m.job(ctx, "restart", name, func(s *fakeService) error {
 		m.halt(name, s)
 		return m.begin(name, s)
 	})
 }
 
-func (m manager) Stop(_ context.Context, name string, _ time.Duration) error {
-	return m.job("stop", name, func(s *fakeService) error {
+func (m manager) Stop(ctx context.Context, name string, _ time.Duration) error {
+	return m.job(ctx, "stop", name, func(s *fakeService) error {
 		m.halt(name, s)
 		if s.LoadState != "loaded" {
 			delete(m.services, name)
@@ -941,8 +948,8 @@ func (m manager) Stop(_ context.Context, name string, _ time.Duration) error {
 	})
 }
 
-func (m manager) ResetFailed(_ context.Context, name string) error {
-	return m.change("reset-failed "+name, func() error {
+func (m manager) ResetFailed(ctx context.Context, name string) error {
+	return m.changeIn(ctx, "reset-failed "+name, func() error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if s := m.services[name]; s != nil {
@@ -972,8 +979,8 @@ func (m manager) ContainerLog(_ context.Context, container string, _ time.Time, 
 // scope starts containers that no unit owns.
 type scope struct{ *fakeNode }
 
-func (s scope) StartInScope(_ context.Context, name string) error {
-	return engine(s).container("start in scope "+name, name, func(c *podman.Inspect) error {
+func (s scope) StartInScope(ctx context.Context, name string) error {
+	return engine(s).container(ctx, "start in scope "+name, name, func(c *podman.Inspect) error {
 		s.up(c)
 		if b := s.behave[c.Image]; b.dies != 0 {
 			s.downed(c, b.dies)

@@ -22,8 +22,10 @@ func TestInterrupt(t *testing.T) {
 			n := newNode(t, five()).firstBootDone()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			var during string
 			n.onCall = func(call string) {
-				if strings.HasPrefix(call, at) {
+				if strings.HasPrefix(call, at) && during == "" {
+					during = call
 					cancel()
 				}
 			}
@@ -35,6 +37,9 @@ func TestInterrupt(t *testing.T) {
 				if a.Class == ClassFailed {
 					t.Errorf("an interruption is no failure: %+v", a)
 				}
+			}
+			if name, ok := strings.CutPrefix(during, "start "); ok && n.services[name].ActiveState != "active" {
+				t.Errorf("%s was not finished", during)
 			}
 			n.onCall = nil
 			n.later(time.Minute)
