@@ -106,11 +106,19 @@ func (p Pruner) Images(ctx context.Context) ([]Pruned, error) {
 
 func (p Pruner) carryOut(ctx context.Context, litter Litter, plan []Operation, checkOnly bool) ([]Pruned, error) {
 	list, reload := []Pruned{}, false
+	busy := map[string]error{} // an app that was waited for in vain is not waited for again with all that it has
 	for _, op := range plan {
 		done := Pruned{Kind: op.Kind, Object: op.Object, App: op.App, Cause: op.Cause}
 		if !checkOnly {
-			if err := p.do(ctx, litter, op); err != nil {
+			err := busy[op.App]
+			if err == nil {
+				err = p.do(ctx, litter, op)
+			}
+			if err != nil {
 				done.Error = err.Error()
+			}
+			if errors.As(err, new(state.ErrLocked)) {
+				busy[op.App] = err
 			}
 			reload = reload || op.Kind == RemoveUnit && done.Error == ""
 		}

@@ -140,9 +140,16 @@ func TestPruneLeavesAnAppThatIsBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Release()
-	removed, err := n.pruner().Run(t.Context(), false)
+	waited := 0
+	n.locks.Waits = func(state.ErrLocked, time.Duration) { waited++ }
+	p := n.pruner()
+	p.WaitLock = 2500 * time.Millisecond
+	removed, err := p.Run(t.Context(), false)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if waited != 1 {
+		t.Errorf("the app was waited for %d times", waited)
 	}
 	for _, p := range removed {
 		if (p.Error != "") != (p.App == "solo") {
