@@ -253,12 +253,15 @@ func (p *Pass) WriteIntent(ctx context.Context, o Options) error {
 	return p.syncIntent(ctx, o)
 }
 
+// intentWait is the least wait for another command that writes the owner's will: that takes a moment, whatever --wait-lock says of a whole run.
+const intentWait = 5 * time.Second
+
 // syncIntent writes what the owner wants stopped before anything is stopped (incident 8): from here on the next pass and
 // systemd itself honour it, whatever becomes of this one.
 func (p *Pass) syncIntent(ctx context.Context, o Options) error {
 	apps := p.containers()
 	if len(o.Stop)+len(o.Start) > 0 {
-		lock, err := p.Locks.Intent(ctx, p.WaitLock)
+		lock, err := p.Locks.Intent(ctx, max(p.WaitLock, intentWait))
 		if err != nil {
 			return err
 		}

@@ -185,6 +185,21 @@ func TestRestartKeepsTheIntent(t *testing.T) {
 	n.converged()
 }
 
+// Two stops at once: the list of the owner's stops is another command's for a moment only, which --wait-lock=0 does not mean.
+func TestTheOwnersListIsWaitedForInAnyCase(t *testing.T) {
+	n := fiveRunning(t)
+	lock, err := n.locks.Intent(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, lock.Release)
+	p := n.passOf(func(o *Options) { o.Owner, o.Only, o.Stop = true, []string{"solo"}, []string{"solo"} })
+	p.WaitLock = 0
+	if _, err := p.Run(t.Context()); err != nil || n.runs("solo") || !n.stoppedByOwner("solo") {
+		t.Errorf("%v, stopped by the owner: %v", err, n.stoppedByOwner("solo"))
+	}
+}
+
 // Incident 9: what was removed is gone after every pass, and its data and secret files are there.
 func TestIncident9RemoveThenReconcile(t *testing.T) {
 	n := fiveRunning(t)
