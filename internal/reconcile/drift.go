@@ -2,7 +2,9 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -299,6 +301,31 @@ func (ob *observation) movedAway(ctx context.Context, a *App) *Fault {
 		}
 	}
 	return nil
+}
+
+// dataGone is why the unit that ran last would find nothing: a directory of its own is not there, since somebody moved it away or is just putting a backup
+// back. One made in its place would have the app begin anew. An empty one is its owner's word that it may.
+func (ob *observation) dataGone(a *App) *Fault {
+	r, known := ob.records[a.ID]
+	if !known || !r.Installed || r.SpecHash == "" || a.Unit == nil || a.specOnDisk() != r.SpecHash || ob.givenUp(a) {
+		return nil
+	}
+	had := unitMounts(a.Unit.Content)
+	for _, m := range a.Spec.Mounts {
+		if !m.Own || m.File || m.Type != "bind" || readOnly(m) || !slices.ContainsFunc(had, func(x spec.Mount) bool { return x.Source == m.Source }) {
+			continue
+		}
+		if _, err := os.Stat(ob.Layout.Host(m.Source)); errors.Is(err, fs.ErrNotExist) {
+			return &Fault{Code: "data-gone", Text: "its data were in " + m.Source + ", which is not there any more",
+				Hint: fmt.Sprintf("put it back, then: archy start %[1]s; or, to begin anew: mkdir -p %[2]s, then: archy start %[1]s", a.ID, m.Source)}
+		}
+	}
+	return nil
+}
+
+// givenUp tells that the owner gives up where the data of an app were.
+func (ob *observation) givenUp(a *App) bool {
+	return a.Selected && len(ob.Options.DropMounts)+len(ob.Options.DropDisks) > 0
 }
 
 // insteadOf are the directories that the wanted container has instead of one that it had; lost is false when it keeps that one, wherever its

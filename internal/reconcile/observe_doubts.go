@@ -151,6 +151,9 @@ func (ob *observation) closer(ctx context.Context, a *App) {
 	if a.LeftBehind == nil && a.Wallet != nil {
 		a.LeftBehind = a.Wallet.Lost
 	}
+	if a.LeftBehind == nil {
+		a.LeftBehind = ob.dataGone(a)
+	}
 	ob.directories(ctx, a)
 	ob.loadedUnit(ctx, a)
 	if !a.Running() {
@@ -344,10 +347,16 @@ func (ob *observation) directoryFault(dir string, uid int) string {
 		return ""
 	case st.Uid == 0 && uid != 0:
 		return "owned by root"
-	case int(st.Uid) == ob.Facts.UID && uid != ob.Facts.UID && !holds(ob.Layout.Host(dir)):
+	case ob.notYetGiven(dir, info, uid):
 		return "empty and not yet given to its app"
 	}
 	return ""
+}
+
+// notYetGiven tells that a directory is an empty one of the service user's, and its app another user's.
+func (ob *observation) notYetGiven(dir string, info os.FileInfo, uid int) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == ob.Facts.UID && uid != ob.Facts.UID && !holds(ob.Layout.Host(dir))
 }
 
 // startGate, row 29: any one of the gate's conditions suffices.

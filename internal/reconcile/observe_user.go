@@ -22,13 +22,14 @@ func (ob *observation) userFollowsData(a *App, c *spec.Container) {
 		return
 	}
 	dir, info := ob.firstData(c)
-	if up && info != nil {
+	uid, _ := spec.HostOwner(a.Manifest.Container.DataUID, ob.Facts)
+	if up && info != nil && !ob.notYetGiven(dir, info, uid) {
 		return
 	}
 	user, group := runsAs(a.Manifest, ob.Facts)
 	follows := *c
 	follows.User = a.Manifest.Security.User
-	if uid, _ := spec.HostOwner(a.Manifest.Container.DataUID, ob.Facts); user > 0 && info != nil && ob.directoryFault(dir, uid) == "" {
+	if user > 0 && info != nil && ob.directoryFault(dir, uid) == "" {
 		have, _ := ownerIDs(info)
 		if n, ok := spec.UserInside(have, ob.Facts); ok && n != user {
 			follows.User = strconv.Itoa(n) + group

@@ -1,10 +1,11 @@
 package reconcile
 
 import (
+	"fmt"
 	"os"
+	"strings"
 	"testing"
-
-	"git.tx1138.com/lfg2025/archy/internal/podman"
+	"time"
 )
 
 // bootsInto is a boot at which systemd starts an app by itself, again and again until it has tried that many times.
@@ -43,19 +44,73 @@ func TestWhatAnAppLacksIsPutBackWhateverSystemdDoes(t *testing.T) {
 	}
 }
 
-// A directory that is gone is made again, and the app started, after systemd has given up.
-func TestDirectoryIsMadeAgainAfterSystemdGaveUp(t *testing.T) {
-	n := fiveRunning(t)
-	dir := n.layout.Host("/var/lib/archipelago/base")
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
+// An app whose directory was moved away does not begin anew in an empty one that archy makes, whatever systemd has tried meanwhile. Where the owner puts it back, or
+// makes an empty one himself, it is started.
+func TestAnAppWhoseDirectoryIsGone(t *testing.T) {
+	for _, tries := range []int{3, 5} {
+		n := fiveRunning(t)
+		dir := n.layout.Host("/var/lib/archipelago/base")
+		n.lay("/var/lib/archipelago/base/db", "the only one")
+		away := func() {
+			t.Helper()
+			if err := os.Rename(dir, dir+".away"); err != nil {
+				t.Fatal(err)
+			}
+			n.behave["docker.io/example/base:v1.0"] = behaviour{dies: 125}
+			n.bootsInto("base", tries)
+			for range 2 {
+				got := n.result(n.pass(), "base")
+				if _, err := os.Stat(dir); err == nil || n.runs("base") || got.Action != NeedsHuman || got.Error.Code != "data-gone" || !strings.Contains(got.Error.Hint, "mkdir -p /var/lib/archipelago/base,") {
+					t.Fatalf("%v, %+v %+v", err, got, got.Error)
+				}
+				n.later(time.Hour)
+			}
+			n.behave = map[string]behaviour{}
+		}
+		away()
+		if err := os.Rename(dir+".away", dir); err != nil {
+			t.Fatal(err)
+		}
+		n.mustVerb(0, Request{Verb: VerbStart, Apps: []string{"base"}})
+		if !n.runs("base") {
+			t.Error("put back: it does not run")
+		}
+		n.converged()
+		away()
+		if err := os.Mkdir(dir, 0o750); err != nil {
+			t.Fatal(err)
+		}
+		n.mustVerb(0, Request{Verb: VerbStart, Apps: []string{"base"}})
+		if !n.runs("base") {
+			t.Error("anew: it does not run")
+		}
+		n.converged()
 	}
-	n.behave["docker.io/example/base:v1.0"] = behaviour{dies: 125}
-	n.bootsInto("base", 5)
-	n.behave = map[string]behaviour{}
-	n.pass()
-	if _, err := os.Stat(dir); err != nil || n.containers["base"] == nil || n.containers["base"].State.Status != podman.StateRunning {
-		t.Errorf("base: %v, %+v", err, n.containers["base"])
+}
+
+// A directory that the app never had is made: its manifest mounts a new one, while it is stopped or runs. So is that of an app which was removed.
+func TestADirectoryThatTheAppNeverHad(t *testing.T) {
+	for _, stopped := range []bool{false, true} {
+		n := newNode(t, map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo")}).firstBootDone()
+		n.pass()
+		n.lay(n.layout.Data("solo", "db"), "data")
+		if n.later(time.Minute); stopped {
+			n.mustVerb(0, Request{Verb: VerbStop, Apps: []string{"solo"}})
+		}
+		n.load(map[string]string{"solo": five()["solo"] + fmt.Sprintf(dataOf, "solo") + "    - {type: bind, source: /var/lib/archipelago/solo-new, target: /new}\n"})
+		for range 2 {
+			n.pass()
+			n.later(time.Minute)
+		}
+		n.mustVerb(0, Request{Verb: VerbStart, Apps: []string{"solo"}})
+		if _, err := os.Stat(n.layout.Host(n.layout.Data("solo-new"))); err != nil || !n.runs("solo") {
+			t.Fatalf("stopped %v: %v", stopped, err)
+		}
+		n.mustVerb(0, Request{Verb: VerbRemove, Apps: []string{"solo"}, Purge: true})
+		n.mustVerb(0, Request{Verb: VerbInstall, Apps: []string{"solo"}})
+		if !n.runs("solo") {
+			t.Error("installed anew: it does not run")
+		}
+		n.converged()
 	}
-	n.converged()
 }

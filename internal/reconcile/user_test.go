@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,7 +123,8 @@ func TestUserGoesWithTheData(t *testing.T) {
 	n.dataOwnedBy("dash", 100470, "grafana.db")
 	n.pass()
 	n.converged()
-	if err := os.RemoveAll(n.layout.Host(n.layout.Data("dash"))); err != nil {
+	dir := n.layout.Host(n.layout.Data("dash"))
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o750), os.Chown(dir, 1000, 1000)); err != nil { // as its owner does
 		t.Fatal(err)
 	}
 	n.drop(n.containers["dash"])

@@ -85,8 +85,7 @@ func (ob *observation) lndWallet(ctx context.Context, a *App, dir string) {
 // who gives up where the data were begins anew.
 func (ob *observation) walletLost(a *App, dir string) *Fault {
 	r := a.Record
-	givenUp := a.Selected && len(ob.Options.DropMounts)+len(ob.Options.DropDisks) > 0
-	if r == nil || !r.Installed || r.Owner != state.Quadlet || !r.Wallet.Made || givenUp || wallet.Trace(ob.Layout.Host(dir)) != "" {
+	if r == nil || !r.Installed || r.Owner != state.Quadlet || !r.Wallet.Made || ob.givenUp(a) || wallet.Trace(ob.Layout.Host(dir)) != "" {
 		return nil
 	}
 	return &Fault{Code: "wallet-lost", Text: "lnd had a wallet, and nothing of it is in " + dir + "; none is made in its place",
