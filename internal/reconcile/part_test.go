@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,11 +58,14 @@ func TestTakenSubnetMovesToTheNext(t *testing.T) {
 // slowStart is a systemd in which a start that waits for the first good check is not over in time.
 type slowStart struct {
 	manager
+	mu     *sync.Mutex
 	limits map[string]time.Duration
 }
 
 func (s slowStart) Start(ctx context.Context, name string, limit time.Duration) error {
+	s.mu.Lock()
 	s.limits[name] = limit
+	s.mu.Unlock()
 	if err := s.manager.Start(ctx, name, limit); err != nil || name != "pgdb.service" {
 		return err
 	}
@@ -75,7 +79,7 @@ func TestDatabaseThatStartsSlowly(t *testing.T) {
 	n := newNode(t, five()).firstBootDone()
 	n.behave["docker.io/example/pgdb:v1.0"] = behaviour{sick: true}
 	p := n.passOf()
-	units := slowStart{manager{n}, map[string]time.Duration{}}
+	units := slowStart{manager{n}, new(sync.Mutex), map[string]time.Duration{}}
 	p.Applier.Units = units
 	r, err := p.Run(t.Context())
 	if err != nil {

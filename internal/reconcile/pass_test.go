@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,11 +23,11 @@ func TestInterrupt(t *testing.T) {
 			n := newNode(t, five()).firstBootDone()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			var once sync.Once
 			var during string
 			n.onCall = func(call string) {
-				if strings.HasPrefix(call, at) && during == "" {
-					during = call
-					cancel()
+				if strings.HasPrefix(call, at) {
+					once.Do(func() { during = call; cancel() })
 				}
 			}
 			r, err := n.passOf().Run(ctx)

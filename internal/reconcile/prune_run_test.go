@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,16 +141,16 @@ func TestPruneLeavesAnAppThatIsBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Release()
-	waited := 0
-	n.locks.Waits = func(state.ErrLocked, time.Duration) { waited++ }
+	var waited atomic.Int32
+	n.locks.Waits = func(state.ErrLocked, time.Duration) { waited.Add(1) }
 	p := n.pruner()
 	p.WaitLock = 2500 * time.Millisecond
 	removed, err := p.Run(t.Context(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if waited != 1 {
-		t.Errorf("the app was waited for %d times", waited)
+	if n := waited.Load(); n != 1 {
+		t.Errorf("the app was waited for %d times", n)
 	}
 	for _, p := range removed {
 		if (p.Error != "") != (p.App == "solo") {
