@@ -599,9 +599,6 @@ func (e engine) ImageID(_ context.Context, ref string) (string, error) {
 
 func (e engine) Pull(ctx context.Context, ref string, _ podman.TLS, progress func(podman.Progress)) error {
 	return e.changeIn(ctx, "pull "+ref, func() error {
-		if ctx.Err() != nil {
-			return fmt.Errorf("pull %s: %w", ref, ctx.Err())
-		}
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if !e.registry[ref] {
