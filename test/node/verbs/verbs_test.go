@@ -115,7 +115,10 @@ func followed(t *testing.T, n machine, secret string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.user(t, fmt.Sprintf(`systemd-run --user --quiet --wait --unit=archy-mempool-web.service sh -c 'echo a new line with $(cat %s/secrets/mempool-db-password)'`, dataDir))
+	// The journal learns which unit a line is of from its process: one that has ended meanwhile is of none (systemd-journald
+	// reads /proc/PID/cgroup), so this one stays.
+	n.user(t, fmt.Sprintf(`systemd-run --user --quiet --unit=archy-mempool-web.service sh -c 'echo a new line with $(cat %s/secrets/mempool-db-password); exec sleep infinity'`, dataDir))
+	defer n.user(t, "systemctl --user stop archy-mempool-web.service")
 	eventually(t, "the new line is there", func() bool {
 		return strings.TrimSpace(n.user(t, "grep -c 'a new line with hidden' /tmp/followed || true")) == "1"
 	})
