@@ -2,7 +2,6 @@ package update
 
 import (
 	"crypto/sha256"
-	"debug/elf"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"git.tx1138.com/lfg2025/archy/internal/release"
 )
 
 // UnsoundError says that backups are missing or damaged. Nothing was changed.
@@ -80,11 +81,9 @@ func (u *Updater) soundBinary(m *Marker) string {
 	case !info.Mode().IsRegular():
 		return m.BinaryBackup + ": not a plain file"
 	}
-	f, err := elf.Open(u.Layout.Host(m.BinaryBackup))
-	if err != nil {
-		return m.BinaryBackup + ": not an ELF program"
+	if err := release.CheckProgram(u.Layout.Host(m.BinaryBackup)); err != nil {
+		return bare(m.BinaryBackup, err).Error()
 	}
-	f.Close()
 	digest, err := u.digest(m.BinaryBackup)
 	switch {
 	case err != nil:

@@ -299,6 +299,7 @@ func TestUnsoundBackupsChangeNothing(t *testing.T) {
 		"no pages":         {func(w *world) { w.remove(webUI + ".bak") }, webUI + ".bak: no such file"},
 		"no program":       {func(w *world) { w.remove(binary + ".bak") }, binary + ".bak: no such file"},
 		"program no ELF":   {func(w *world) { w.put(binary+".bak", "#!/bin/sh") }, binary + ".bak: not an ELF program"},
+		"half a program":   {func(w *world) { w.put(binary+".bak", elfHead[:32]+"\xff"+elfHead[33:56]+"\x01"+elfHead[57:]) }, binary + ".bak: cut short"},
 		"another program":  {func(w *world) { w.put(binary+".bak", elfHead+"other") }, "its SHA-256 is"},
 		"no app manifests": {func(w *world) { w.remove("/opt/archipelago/apps.bak") }, "/opt/archipelago/apps.bak: no such file"},
 		"pages are a link": {func(w *world) {
