@@ -39,7 +39,15 @@ var (
 	// again is the plan of a restart, stop that of a stop.
 	again = func(cause string) string { return "1 restart app app.service " + cause }
 	stop  = "1 stop app app.service stopped by the owner"
+	// verifies and goesOn are the plans of a replacement that was cut off.
+	verifies = "1 wait app app.service an interrupted replacement is verified"
+	goesOn   = "1 replace app app.service an interrupted replacement goes on"
 )
+
+// replacing is a replacement that has come to that step, and whose unit is there.
+func replacing(step int) build {
+	return record(func(r *state.Record) { r.Op = &state.Op{Kind: state.OpReplace, Step: step, NewHash: r.SpecHash} })
+}
 
 // TestRows holds every cell of the table "state × desired → action" that says something, by the row's number and the
 // column's name.
@@ -306,6 +314,18 @@ func rowsDrift() []rowCase {
 		{name: "19/stopped", app: all(noContainer, text, desire(WantStopped)), want: &verdict{"19", Updated, ClassOK, "stopped", "Restart"}, plan: lines(unitLine+"service Restart on-failure -> always", reload)},
 		{name: "20/running", app: wants(moreMemory), want: &verdict{"20", Recreated, ClassOK, "ready", memory},
 			plan: lines(unitLine+memory, reload, "3 replace app app.service "+memory+" after 1 2")},
+		{name: "op/verified", app: replacing(7), want: &verdict{"op", Recreated, ClassOK, "ready", "interrupted"}, plan: verifies},
+		{name: "op/being started", app: all(replacing(7), inState(podman.StateInitialized), service("activating", "start")), want: &verdict{"op", Recreated, ClassOK, podman.StateInitialized, "interrupted"}, plan: verifies},
+		{name: "op/being started, no container yet", app: all(replacing(7), noContainer, service("activating", "start-pre")), want: &verdict{"op", Recreated, ClassOK, "starting", "interrupted"}, plan: verifies},
+		{name: "op/being started from an older unit", app: all(replacing(7), inState(podman.StateInitialized), service("activating", "start"), func(a *App) { a.Service.NeedReload = true }),
+			want: &verdict{"8", Waiting, ClassWaiting, podman.StateInitialized, "its start is under way"}},
+		{name: "op/being started, somebody else's change", app: all(replacing(7), inState(podman.StateInitialized), service("activating", "start"), func(a *App) { a.Record.Op.NewHash = "another" }),
+			want: &verdict{"8", Waiting, ClassWaiting, podman.StateInitialized, "its start is under way"}},
+		{name: "op/gone", app: all(replacing(7), noContainer), want: &verdict{"op", Recreated, ClassOK, "stopped", "interrupted"}, plan: goesOn},
+		{name: "op/being stopped by the change", app: all(replacing(7), inState(podman.StateStopping), service("deactivating", "stop")), want: &verdict{"op", Recreated, ClassOK, podman.StateStopping, "interrupted"}, plan: goesOn},
+		{name: "op/being stopped by somebody", app: all(replacing(7), inState(podman.StateStopping)), want: &verdict{"10", Waiting, ClassWaiting, "stopping", ""}},
+		{name: "op/being stopped before the change began to", app: all(replacing(3), inState(podman.StateStopping), service("deactivating", "stop")), want: &verdict{"10", Waiting, ClassWaiting, "stopping", ""}},
+		{name: "op/the stop overran", app: all(replacing(7), inState(podman.StateStopping), func(a *App) { a.History.StoppingSince = noon.Add(-46 * time.Second) }, service("deactivating", "stop")), want: &verdict{"10", Failed, ClassFailed, "stopping", "stop overran its grace"}},
 		{name: "20/running, unit is right already", app: all(wants(moreMemory), func(a *App) { a.Unit.Content = a.UnitText }),
 			want: &verdict{"20", Recreated, ClassOK, "ready", "made from an older unit"}, plan: "1 replace app app.service made from an older unit"},
 		{name: "20/running, edited by hand", app: edited, want: &verdict{"20", Recreated, ClassOK, "ready", "somebody edited"},

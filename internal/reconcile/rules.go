@@ -46,8 +46,8 @@ type Options struct {
 	Timeout time.Duration
 	// MaxParallel is how many apps are changed side by side.
 	MaxParallel int
-	// Boot makes a pass that of a first boot: tier after tier, each app up to its gate, and an app that is only watched
-	// keeps no other from being started.
+	// Boot makes a pass that of a first boot: each app up to its gate, begun in the order of the tiers, and an app that is only
+	// watched keeps nobody from being started who does not need it.
 	Boot bool
 	// Migrate moves adopted containers to units without --force.
 	Migrate bool
@@ -330,9 +330,9 @@ func resume(a *App, w *World, _ Options) *Verdict {
 		return turnBack(a, hindered(a, w))
 	case op.Kind == state.OpMigrate:
 		return act("op", Migrated, observedState(a), "an interrupted migration goes on", stepMigrate)
-	case a.Running() && a.inSync() && !a.unitDiffers():
+	case a.Running() && a.inSync() && !a.unitDiffers(), a.comesUpAs(op):
 		return act("op", Recreated, observedState(a), "an interrupted replacement is verified", stepGate)
-	case a.C == nil && a.Unit != nil && a.specOnDisk() == op.NewHash && op.NewHash == a.Hash && a.Conmon == 0:
+	case a.makesWayFor(op, w.Now):
 		return act("op", Recreated, observedState(a), "an interrupted replacement goes on", stepPrepare, stepUnit, stepReplace)
 	}
 	return nil // nothing irreversible happened: the rules start over
@@ -341,6 +341,22 @@ func resume(a *App, w *World, _ Options) *Verdict {
 // correctedSince tells that the app is described neither as the change that failed nor as what it is to go back to.
 func (a *App) correctedSince(op *state.Op) bool {
 	return a.Fault == nil && a.Hash != "" && a.Hash != op.NewHash && a.Hash != op.PreviousHash
+}
+
+// makesWayFor tells that the previous container is gone or, by a restart of its service that a killed run has asked for, about to go.
+func (a *App) makesWayFor(op *state.Op, now time.Time) bool {
+	if a.Unit == nil || a.specOnDisk() != op.NewHash || op.NewHash != a.Hash {
+		return false
+	}
+	if a.C == nil {
+		return a.Conmon == 0
+	}
+	return op.Step >= 7 && a.C.State == podman.StateStopping && a.Service.ActiveState == "deactivating" && !overran(a, now)
+}
+
+// comesUpAs tells that systemd is just starting the app as the change wants it.
+func (a *App) comesUpAs(op *state.Op) bool {
+	return !a.Running() && activating(a) && !autoRestarting(a) && !a.Service.NeedReload && op.NewHash == a.Hash && a.specOnDisk() == op.NewHash && !a.unitDiffers()
 }
 
 // canTurnBack tells that a migration was cut off before the old container was set aside: it may be stopped, and all that is needed to have
