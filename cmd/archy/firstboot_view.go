@@ -365,19 +365,14 @@ func (v *liveView) appOrder() []string {
 	return order
 }
 
-// waitsFor is what an app that is made and not started waits for: an app that it needs, or the tiers below it.
+// waitsFor is what an app that is made and not started waits for: an app that it needs, or that others are through with their starts.
 func (v *liveView) waitsFor(id string) string {
 	for _, need := range v.needs[id] {
 		if !v.over(need) {
 			return "waits for " + need
 		}
 	}
-	for _, other := range v.order {
-		if tier := v.tierOf(other); tier < v.tierOf(id) && !v.over(other) {
-			return fmt.Sprintf("waits for tier %d", tier)
-		}
-	}
-	return ""
+	return "waits for its turn"
 }
 
 // over tells that nothing more becomes of an app in this run.

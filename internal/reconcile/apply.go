@@ -199,7 +199,8 @@ type Names interface {
 func (x *Applier) Apply(ctx context.Context, w *World, plan Plan) []AppResult {
 	r := newRun(x, w, plan)
 	r.ending = ctx
-	newSchedule(plan.Ops, r.rank, x.Options.MaxParallel).run(func(op Operation, leave func()) {
+	ranks := r.ranks(plan.Ops)
+	newSchedule(plan.Ops, func(op Operation) int { return ranks[op.N] }, x.Options.MaxParallel).run(func(op Operation, leave func()) {
 		if c := r.apps[op.App]; c != nil && x.Options.Boot {
 			c.leave = leave
 		}
@@ -208,13 +209,29 @@ func (x *Applier) Apply(ctx context.Context, w *World, plan Plan) []AppResult {
 	return r.finish(ctx)
 }
 
-// rank of an operation is its place in the plan. Of a tier of a first boot the app comes first that has no health check:
+// ranks are the operations' places in the plan, by their numbers. At a first boot an app without a health check comes first of its tier:
 // it must live for a while before it counts as started, and the others can do their starting meanwhile.
-func (r *run) rank(op Operation) int {
-	if c := r.apps[op.App]; c != nil && r.Options.Boot && c.Spec.Health == nil {
-		return -op.N
+func (r *run) ranks(ops []Operation) map[int]int {
+	type kind struct {
+		Kind
+		tier int
 	}
-	return op.N
+	first, ranks := map[kind]int{}, map[int]int{}
+	for i, op := range ops {
+		ranks[op.N] = 2 * i
+		c := r.apps[op.App]
+		if c == nil || !r.Options.Boot {
+			continue
+		}
+		k := kind{op.Kind, c.Tier}
+		if _, ok := first[k]; !ok {
+			first[k] = 2*i - 1
+		}
+		if c.Spec.Health == nil {
+			ranks[op.N] = first[k]
+		}
+	}
+	return ranks
 }
 
 // run is one execution of a plan.

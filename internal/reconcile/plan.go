@@ -560,7 +560,7 @@ func (p *planner) changeStep(a *App, v *Verdict, s step, loaded int) {
 	switch s {
 	case stepStart:
 		op.Kind, op.Needs, op.Gate = Start, a.Needs, p.gate(a)
-		after = append(append(after, p.providers(a)...), p.lowerTiers(a)...)
+		after = append(after, p.providers(a)...)
 	case stepRestart:
 		op.Kind, op.Needs, op.Gate = Restart, p.restartNeeds(a), p.gate(a)
 		if p.rolls(a) {
@@ -726,25 +726,6 @@ func (p *planner) providers(a *App) []int {
 	for _, n := range a.Needs {
 		if p.has(p.w.app(n.App), append([]step{stepWait, stepGate, stepWallet}, starting...)...) {
 			list = append(list, p.last[n.App])
-		}
-	}
-	return list
-}
-
-// lowerTiers are the last operations of the apps of lower tiers that are laid out before a: at a first boot a tier is
-// begun when those below it are up, or have failed. None of them can be waiting for a. An app without a health check has no gate that a
-// tier could wait for: that it has lived for some seconds is its own result.
-func (p *planner) lowerTiers(a *App) []int {
-	if !p.o.Boot {
-		return nil
-	}
-	var list []int
-	for _, b := range p.w.Apps {
-		if b == a {
-			break
-		}
-		if b.Tier < a.Tier && b.Spec.Health != nil && p.has(b, stepStart) {
-			list = append(list, p.last[b.ID])
 		}
 	}
 	return list

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -521,12 +522,12 @@ func TestAServiceOfAGoneDatabaseIsRenewed(t *testing.T) {
 	}
 }
 
-// A tier of a first boot waits for the gates below it, and an app without a health check has none.
-func TestATierWaitsForThoseThatSayHowTheyAre(t *testing.T) {
+// At a first boot, too, an app waits for those that it needs and for nobody else: a chain that takes its time keeps the files away from
+// nobody.
+func TestAFirstBootWaitsForWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 	apps := five()
-	mute, _, _ := strings.Cut(manifestOf("mute", 3), "  health_check:")
-	apps["mute"], apps["page"] = mute, manifestOf("page", 4)
+	apps["page"] = manifestOf("page", 4)
 	n := newNode(t, apps).firstBootDone()
 	plan := n.plan(func(o *Options) { o.Boot = true })
 	start := map[string]Operation{}
@@ -535,10 +536,42 @@ func TestATierWaitsForThoseThatSayHowTheyAre(t *testing.T) {
 			start[op.App] = op
 		}
 	}
-	for id, waits := range map[string]bool{"solo": true, "web": true, "mute": false} {
-		if start[id].N == 0 || slices.Contains(start["page"].After, start[id].N) != waits {
-			t.Errorf("page starts after %v; is %s (%d) waited for: want %v", start["page"].After, id, start[id].N, waits)
+	for _, pair := range []struct {
+		app, other string
+		waits      bool
+	}{{"web", "api", true}, {"api", "pgdb", true}, {"page", "pgdb", false}, {"page", "web", false}, {"solo", "base", false}} {
+		app, other := start[pair.app], start[pair.other]
+		if app.N == 0 || other.N == 0 || slices.Contains(app.After, other.N) != pair.waits {
+			t.Errorf("%s (%d) starts after %v; waits for %s (%d): want %v", pair.app, app.N, app.After, pair.other, other.N, pair.waits)
 		}
+	}
+}
+
+// An app without a health check is the first of its tier that is begun at a first boot, and of no lower one.
+func TestTheMuteOneIsTheFirstOfItsTier(t *testing.T) {
+	t.Parallel()
+	apps := five()
+	for id, tier := range map[string]int{"mute": 3, "zero": 0} {
+		apps[id], _, _ = strings.Cut(manifestOf(id, tier), "  health_check:")
+	}
+	n := newNode(t, apps).firstBootDone()
+	for boot, want := range map[bool][]string{true: {"zero", "pgdb", "base", "api", "mute", "solo", "web"}, false: {"pgdb", "zero", "base", "api", "mute", "solo", "web"}} {
+		o := func(o *Options) { o.Boot = boot }
+		p := n.passOf(o)
+		w, err := p.Observer.Observe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := n.plan(o)
+		ranks := newRun(&Applier{Options: p.Observer.Options, Now: n.now}, w, plan).ranks(plan.Ops)
+		slices.SortStableFunc(plan.Ops, func(a, b Operation) int { return cmp.Compare(ranks[a.N], ranks[b.N]) })
+		var got []string
+		for _, op := range plan.Ops {
+			if op.Kind == Start {
+				got = append(got, op.App)
+			}
+		}
+		equal(t, fmt.Sprintf("starts, a first boot: %v", boot), got, want)
 	}
 }
 
