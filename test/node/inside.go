@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -152,6 +153,10 @@ func (n *Node) WriteFile(path string, data []byte, mode os.FileMode) error {
 	if err := m.mkdirAll(filepath.Dir(path)); err != nil {
 		return err
 	}
+	// A program that another test starts at this moment would have the file open for writing for as long as it is no program yet, and
+	// what is written here could not be run ("text file busy").
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	f, err := m.open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, mode)
 	if err != nil {
 		return err
