@@ -365,7 +365,7 @@ func (v *liveView) appOrder() []string {
 	return order
 }
 
-// waitsFor is what an app that is made and not started waits for: an app that it needs, or that others are through with their starts.
+// waitsFor is what an app that is made and not started waits for: an app that it needs, or its turn.
 func (v *liveView) waitsFor(id string) string {
 	for _, need := range v.needs[id] {
 		if !v.over(need) {

@@ -343,20 +343,26 @@ func (a *App) correctedSince(op *state.Op) bool {
 	return a.Fault == nil && a.Hash != "" && a.Hash != op.NewHash && a.Hash != op.PreviousHash
 }
 
+// hasUnitOf tells that the change's unit is on the disk, and still wanted.
+func (a *App) hasUnitOf(op *state.Op) bool {
+	return a.Unit != nil && a.specOnDisk() == op.NewHash && op.NewHash == a.Hash
+}
+
 // makesWayFor tells that the previous container is gone or, by a restart of its service that a killed run has asked for, about to go.
 func (a *App) makesWayFor(op *state.Op, now time.Time) bool {
-	if a.Unit == nil || a.specOnDisk() != op.NewHash || op.NewHash != a.Hash {
+	switch {
+	case !a.hasUnitOf(op):
 		return false
-	}
-	if a.C == nil {
+	case a.C == nil:
 		return a.Conmon == 0
 	}
 	return op.Step >= 7 && a.C.State == podman.StateStopping && a.Service.ActiveState == "deactivating" && !overran(a, now)
 }
 
-// comesUpAs tells that systemd is just starting the app as the change wants it.
+// comesUpAs tells that systemd is just starting the app as the change wants it. A start that systemd tries again by itself is no
+// start of the change's any more, and one of a unit that it has not read yet brings the previous version.
 func (a *App) comesUpAs(op *state.Op) bool {
-	return !a.Running() && activating(a) && !autoRestarting(a) && !a.Service.NeedReload && op.NewHash == a.Hash && a.specOnDisk() == op.NewHash && !a.unitDiffers()
+	return a.hasUnitOf(op) && !a.unitDiffers() && !a.Running() && activating(a) && !autoRestarting(a) && !a.Service.NeedReload
 }
 
 // canTurnBack tells that a migration was cut off before the old container was set aside: it may be stopped, and all that is needed to have

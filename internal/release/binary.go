@@ -18,7 +18,7 @@ func Target() string { return runtime.GOARCH }
 // checkBinary wants an executable ELF program for the target. executable tells whether the file's mode counts: a
 // download has none.
 func checkBinary(path, target string, executable bool) error {
-	f, size, err := openRegular(path)
+	f, _, err := openRegular(path)
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func checkBinary(path, target string, executable bool) error {
 	case executable && info.Mode().Perm()&0o111 == 0:
 		return fmt.Errorf("mode %04o, want an executable", info.Mode().Perm())
 	}
-	return checkELF(f, size, target)
+	return checkELF(f, info.Size(), target)
 }
 
 // CheckProgram wants a whole executable ELF program of a 64-bit little-endian machine, of whichever; the file's mode does not count.

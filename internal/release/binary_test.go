@@ -1,8 +1,10 @@
 package release
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -34,21 +36,16 @@ func TestCheckProgram(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
 	}
-	// Numbers of a hostile head.
-	for at, what := range map[int]string{32: "segments", 40: "sections", 54: "size of a segment's head"} {
-		bad := append([]byte(nil), whole...)
-		for i := range 2 {
-			bad[at+i] = 0xff
-		}
-		if at < 54 {
-			for i := range 8 {
-				bad[at+i] = 0xff
-			}
-		}
+	for _, hostile := range []struct {
+		what       string
+		at, length int
+	}{{"the segments", 32, 8}, {"the sections", 40, 8}, {"the size of a segment's head", 54, 2}} {
+		bad := slices.Clone(whole)
+		copy(bad[hostile.at:], bytes.Repeat([]byte{0xff}, hostile.length))
 		file := filepath.Join(t.TempDir(), "program")
 		must(t, os.WriteFile(file, bad, 0o644))
 		if err := CheckProgram(file); err == nil {
-			t.Errorf("%s out of the file: taken for a program", what)
+			t.Errorf("%s out of the file: taken for a program", hostile.what)
 		}
 	}
 }
