@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"git.tx1138.com/lfg2025/archy/internal/podman"
 	"git.tx1138.com/lfg2025/archy/internal/spec"
 	"git.tx1138.com/lfg2025/archy/internal/state"
+	"git.tx1138.com/lfg2025/archy/internal/systemd"
 )
 
 // manifestOf writes a small manifest; more is appended below app.
@@ -901,6 +903,72 @@ func TestARestartThatAnotherPassHasMadeIsLeft(t *testing.T) {
 				t.Errorf("the next pass still has to do:\n%s", plan)
 			}
 			n.unharmed()
+		})
+	}
+}
+
+// halfway is systemd at a restart that a killed pass has asked for: it is done right after the first answer, or right before it, which is
+// after podman's.
+type halfway struct {
+	manager
+	before, after func()
+}
+
+func (h *halfway) Units(ctx context.Context, names []string) (map[string]systemd.Unit, error) {
+	before, after := h.before, h.after
+	h.before, h.after = nil, nil
+	if before != nil {
+		before()
+	}
+	got, err := h.manager.Units(ctx, names)
+	if after != nil {
+		after()
+	}
+	return got, err
+}
+
+// A replacement was killed as it had asked for the restart: the next pass looks while systemd is about to stop the previous container, and
+// verifies the change all the same.
+func TestARestartThatHasHardlyBegun(t *testing.T) {
+	const web = "web.service"
+	for name, begun := range map[string]func(s *fakeService){
+		"the service is being stopped":            func(s *fakeService) { s.ActiveState, s.SubState = "deactivating", "stop" },
+		"the job waits":                           func(s *fakeService) { s.Job = "restart" },
+		"it is done between two of the questions": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := fiveRunning(t)
+			apps := five()
+			apps["web"] = changedTo(apps["web"])
+			n.load(apps)
+			n.fault = fault{kind: "die-before", match: "restart " + web}
+			_, _ = n.tryPass()
+			n.revive()
+			n.later(time.Second)
+			half := &halfway{manager: manager{n}}
+			finish := func() {
+				n.later(time.Second)
+				n.services[web].Job = ""
+				if err := half.Restart(t.Context(), web, time.Minute); err != nil {
+					t.Error(err)
+				}
+			}
+			if half.before = finish; begun != nil {
+				begun(n.services[web])
+				half.before, half.after = nil, finish
+			}
+			p := n.passOf(func(o *Options) { o.Timing.Poll = time.Millisecond })
+			p.Observer.Units = half
+			n.calls = nil
+			r, err := p.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := n.result(r, "web"); got.Action != Recreated || got.Class != ClassOK || got.Cause != "an interrupted replacement is verified" {
+				t.Errorf("web: %+v", got)
+			}
+			equal(t, "touched", n.touched(), []string{"restart web"})
+			n.converged()
 		})
 	}
 }

@@ -608,8 +608,8 @@ func (ob *observation) called(id string) string {
 	return a.liveName()
 }
 
-// services asks systemd about all services at once, about those in more detail that are not simply running, and for
-// the restarts of those that have been running for a short while only.
+// services asks systemd about all services at once, about those in more detail that are not simply running or whose change was cut off, and
+// for the restarts of those that have been running for a short while only.
 func (ob *observation) services(ctx context.Context) error {
 	var names []string
 	for _, a := range ob.w.Apps {
@@ -631,14 +631,14 @@ func (ob *observation) services(ctx context.Context) error {
 		if u.LoadState == "not-found" || a.Legacy() {
 			continue
 		}
-		if u.ActiveState == "active" && a.Running() {
+		if u.ActiveState == "active" && a.Running() && !cutOff(a) {
 			if ob.Detailed || age(a.C.StartedAt, ob.w.Now) <= state.HealthyReset {
 				young = append(young, a)
 			}
 			continue
 		}
 		if d, err := ob.Units.Detail(ctx, a.Container+".service"); err == nil {
-			a.Service = d
+			d.Job, a.Service = u.Job, d
 		} else if !errors.Is(err, systemd.ErrNoUnit) {
 			return err
 		}

@@ -185,7 +185,7 @@ const transitLooks = 33
 func (p *Pass) observe(ctx context.Context, o Options) (*World, error) {
 	w, err := p.Observer.Observe(ctx)
 	for range transitLooks {
-		if err != nil || o.CheckOnly || !slices.ContainsFunc(w.Apps, (*App).inTransit) || wait.For(ctx, o.Timing.orDefault().Poll) != nil {
+		if err != nil || o.CheckOnly || !w.inTransit(p.Observer.Now()) || wait.For(ctx, o.Timing.orDefault().Poll) != nil {
 			break
 		}
 		w, err = p.Observer.Observe(ctx)
@@ -193,16 +193,24 @@ func (p *Pass) observe(ctx context.Context, o Options) (*World, error) {
 	return w, err
 }
 
-// inTransit tells that the app will soon be in another state, without anybody doing anything.
+// inTransit tells that an app will soon be in another state, without anybody doing anything, or has come into one during this look, which
+// ended just now: podman and systemd are not asked at the same instant.
+func (w *World) inTransit(now time.Time) bool {
+	return slices.ContainsFunc(w.Apps, func(a *App) bool {
+		changed := a.Service.StateChanged
+		return a.Selected && !a.Legacy() && (a.inTransit() || changed.After(w.Now) && !changed.After(now))
+	})
+}
+
 func (a *App) inTransit() bool {
-	moving := activating(a) && !autoRestarting(a) || a.Service.ActiveState == "deactivating"
+	starting, stopping := activating(a) && !autoRestarting(a), a.Service.ActiveState == "deactivating"
 	switch {
-	case !a.Selected || a.Legacy():
-		return false
 	case a.C == nil:
-		return moving
+		return starting || stopping
+	case a.Running(): // a restart that was asked for has hardly begun: podman has not been told yet
+		return stopping || a.Service.Job != ""
 	}
-	return a.C.State == podman.StateStopping || a.C.State == podman.StateRemoving || moving && !a.Running()
+	return starting || stopping || a.C.State == podman.StateStopping || a.C.State == podman.StateRemoving
 }
 
 // verdicts are the results of a plan that is not carried out.

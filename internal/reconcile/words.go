@@ -149,6 +149,9 @@ func pendingRestart(a *App) bool {
 	return a.Record != nil && a.Record.PendingRestart != "" && !a.Legacy()
 }
 
+// cutOff tells that a change of the app was begun, and that nobody wrote down its end.
+func cutOff(a *App) bool { return a.Record != nil && a.Record.Op != nil || pendingRestart(a) }
+
 // fileCause names the derived files that differ.
 func fileCause(a *App) string {
 	var list []string
