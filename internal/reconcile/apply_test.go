@@ -927,13 +927,15 @@ func (h *halfway) Units(ctx context.Context, names []string) (map[string]systemd
 	return got, err
 }
 
-// A replacement was killed as it had asked for the restart: the next pass looks while systemd is about to stop the previous container, and
-// verifies the change all the same.
+// A replacement was killed as it had asked for the restart: the next pass looks in the middle of it, and verifies the change all the same.
 func TestARestartThatHasHardlyBegun(t *testing.T) {
 	const web = "web.service"
-	for name, begun := range map[string]func(s *fakeService){
-		"the service is being stopped":            func(s *fakeService) { s.ActiveState, s.SubState = "deactivating", "stop" },
-		"the job waits":                           func(s *fakeService) { s.Job = "restart" },
+	for name, begun := range map[string]func(s *fakeService, c *podman.Inspect){
+		"the service is being stopped": func(s *fakeService, _ *podman.Inspect) { s.ActiveState, s.SubState = "deactivating", "stop" },
+		"the job waits":                func(s *fakeService, _ *podman.Inspect) { s.Job = "restart" },
+		"podman has not written the start down": func(_ *fakeService, c *podman.Inspect) {
+			c.State = podman.InspectState{Status: podman.StateCreated}
+		},
 		"it is done between two of the questions": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -954,7 +956,7 @@ func TestARestartThatHasHardlyBegun(t *testing.T) {
 				}
 			}
 			if half.before = finish; begun != nil {
-				begun(n.services[web])
+				begun(n.services[web], n.containers["web"])
 				half.before, half.after = nil, finish
 			}
 			p := n.passOf(func(o *Options) { o.Timing.Poll = time.Millisecond })

@@ -203,12 +203,15 @@ func (w *World) inTransit(now time.Time) bool {
 }
 
 func (a *App) inTransit() bool {
-	starting, stopping := activating(a) && !autoRestarting(a), a.Service.ActiveState == "deactivating"
+	active, stopping := a.Service.ActiveState == "active", a.Service.ActiveState == "deactivating"
+	starting := activating(a) && !autoRestarting(a)
 	switch {
-	case a.C == nil:
+	case a.C == nil, a.Dead:
 		return starting || stopping
 	case a.Running(): // a restart that was asked for has hardly begun: podman has not been told yet
 		return stopping || a.Service.Job != ""
+	case a.C.State == podman.StateCreated, a.C.State == podman.StateInitialized: // systemd hears of a start before podman has written it down
+		return starting || stopping || active
 	}
 	return starting || stopping || a.C.State == podman.StateStopping || a.C.State == podman.StateRemoving
 }

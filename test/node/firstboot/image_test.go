@@ -56,7 +56,9 @@ func fromAnImage(t *testing.T, config, profile string, ids []string) {
 	m.Cut()
 	m.powerOn(m.Boot)
 	if text := m.read(marker); !strings.Contains(text, `"profile":"`+profile+`"`) || !strings.Contains(text, `"result":"ok"`) {
-		t.Errorf("the marker says %s, and first boot said:\n%s", text, m.sh("journalctl -u archy-first-boot -o cat --no-pager | tail -n 150"))
+		failed := m.sh("journalctl -u archy-first-boot -o cat --no-pager | grep -iE 'fail|died|not up' | head -n 5 || true")
+		t.Errorf("the marker says %s, and first boot said: %s", text, strings.ReplaceAll(failed, "\n", "; "))
+		t.Logf("all that it said:\n%s", m.sh("journalctl -u archy-first-boot -o cat --no-pager | tail -n 150"))
 	}
 	m.everyAppIsRight(ids)
 	m.sh("archy iso check --root /")
