@@ -82,6 +82,7 @@ var ailments = []ailment{
 	{"no subordinate ids", "D_SUBID", func(f *fake) { f.write("/etc/subuid", "", 0o644) }, Error, "add archipelago:100000:65536 to /etc/subuid", again, false},
 	{"a range that is too short", "D_SUBID", func(f *fake) { f.write("/etc/subuid", "archipelago:100000:1000\n", 0o644) }, Error, "has 1000 ids, 65536 are needed", "remove the line", true},
 	{"no lingering", "D_LINGER", func(f *fake) { f.remove("/var/lib/systemd/linger/archipelago") }, Error, "enable lingering", "sudo loginctl enable-linger archipelago", false},
+	{"ports that a connection may take", "D_SYSCTL", func(f *fake) { f.remove("/etc/sysctl.d/10-archipelago.conf") }, Warning, "write /etc/sysctl.d/10-archipelago.conf", again, false},
 	{"no drop-in", "D_DROPIN", func(f *fake) { f.remove("/etc/systemd/system/user@1000.service.d/10-archipelago.conf") }, Warning, "10-archipelago.conf", "sudo archy doctor --fix", false},
 	{"control groups of version 1", "D_CGROUP", func(f *fake) { f.remove("/sys/fs/cgroup/cgroup.controllers") }, Error, "no control groups of version 2", "kernel's command line", false},
 	{"limits in force", "D_CGROUP", func(f *fake) {

@@ -167,7 +167,7 @@ func (f *fake) firstBooted(owner firstboot.Owner) {
 		f.must(os.Chmod(f.at(d.Path), d.Mode))
 	}
 	for _, file := range []firstboot.File{firstboot.StorageConf(l, owner), firstboot.ContainersConf(l, owner), firstboot.UserManagerDropIn(owner),
-		firstboot.JournalConf(owner), firstboot.TmpfilesConf(owner), {Path: firstboot.InstallLog, Mode: 0o644}} {
+		firstboot.JournalConf(owner), firstboot.TmpfilesConf(owner), firstboot.SysctlConf(owner, firstboot.EphemeralPorts(f.Host.Set)), {Path: firstboot.InstallLog, Mode: 0o644}} {
 		f.write(file.Path, string(file.Text), file.Mode)
 	}
 	f.must(os.Symlink(firstboot.Graphroot(l), f.at(firstboot.StorageLink(l))))

@@ -241,6 +241,10 @@ func journal(ctx context.Context, n *Node) []Finding {
 	return list
 }
 
+func reservedPorts(ctx context.Context, n *Node) []Finding {
+	return reportOnly(part(ctx, n, firstboot.PartEphemeral, Warning, firstboot.SysctlConf(firstboot.Owner{}, nil).Path))
+}
+
 func directories(ctx context.Context, n *Node) []Finding {
 	if !n.firstBootDone() {
 		return skip("this machine had no first boot")

@@ -28,6 +28,7 @@ func Checks() []Check {
 		{Code: "D_CLOCK", Looks: "the clock is set and synchronised, and did not jump back", Worst: Error, Mends: mendsNobody, Run: clock},
 		{Code: "D_DNS", Looks: "names resolve", Worst: Warning, Mends: mendsNobody, Run: dns},
 		{Code: "D_JOURNAL", Looks: "the journal is persistent and below its cap", Worst: Warning, Mends: mendsBoot, Run: journal},
+		{Code: "D_SYSCTL", Looks: "no connection is given the port of an app", Worst: Warning, Mends: mendsBoot, Run: reservedPorts},
 		{Code: "D_DIRECTORY", Looks: "directories of the node, with mode and owner", Worst: Warning, Mends: mendsBoot, OnVolume: true, Run: directories},
 
 		{Code: "D_SUBID", Looks: "subordinate ids: 65536 or more, and those that the data was made with", Worst: Error, Mends: mendsNobody, Run: subid},

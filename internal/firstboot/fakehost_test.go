@@ -105,6 +105,7 @@ func (f *fakeHost) machine() {
 	f.write("/usr/lib/systemd/user-generators/podman-user-generator", "", 0o755)
 	f.write("/proc/filesystems", "nodev\tsysfs\nnodev\toverlay\n\text4\n", 0o644)
 	f.write("/sys/fs/cgroup/cgroup.controllers", "cpu memory pids\n", 0o644)
+	f.write(reservedPorts, "\n", 0o644)
 	f.write("/etc/default/ufw", "IPV6=yes\nDEFAULT_INPUT_POLICY=\"DROP\"\nDEFAULT_OUTPUT_POLICY=\"ACCEPT\"\n", 0o644)
 	f.write("/etc/tor/torrc", "# the operator's\nLog notice syslog\n", 0o644)
 }

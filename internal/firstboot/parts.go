@@ -19,6 +19,7 @@ const (
 	PartRuntimeDir    Part = "runtime directory"
 	PartDirectories   Part = "directories"
 	PartJournal       Part = "journal"
+	PartEphemeral     Part = "ports of connections"
 	PartTor           Part = "tor"
 	PartTorNames      Part = "tor names"
 	PartFirewall      Part = "firewall"
@@ -42,6 +43,7 @@ func (h *Host) CheckPart(ctx context.Context, part Part) (Plan, error) {
 		PartRuntimeDir:  h.runtimeDir,
 		PartDirectories: func() error { return h.directories(ctx, &p) },
 		PartJournal:     func() error { return h.journal(ctx, &p) },
+		PartEphemeral:   func() error { return h.ephemeral(&p) },
 		PartTor:         func() error { return h.torPart(ctx, &p) },
 		PartTorNames:    func() error { return h.lateNames(&p) },
 		PartFirewall:    func() error { return h.firewallPart(ctx, &p) },

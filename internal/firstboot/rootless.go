@@ -226,7 +226,7 @@ func (h *Host) systemFiles(ctx context.Context, p *Plan) error {
 			return err
 		}
 	}
-	return errors.Join(h.userManager(ctx, p), h.journal(ctx, p))
+	return errors.Join(h.userManager(ctx, p), h.journal(ctx, p), h.ephemeral(p))
 }
 
 // userManager plans the drop-in that holds the service user's manager back until the data volume is mounted.

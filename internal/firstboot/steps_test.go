@@ -367,6 +367,37 @@ func TestConfigurationIsReadByItsDaemon(t *testing.T) {
 }
 
 // TestMigrateThatAKilledRunLeftOut: the configuration is written, and the process that all of podman joins is of before.
+// A connection that happens to have the port of an app keeps the app from starting: electrumx's and its page's lie in the kernel's range.
+func TestNoConnectionTakesThePortOfAnApp(t *testing.T) {
+	f := newHost(t)
+	step := func(_ context.Context, p *Plan) error { return f.ephemeral(p) }
+	f.must(os.MkdirAll(f.at("/etc/sysctl.d"), 0o755))
+	f.write(reservedPorts, "8080,40000-40010\n", 0o644)
+	f.must(f.apply(step))
+	if got := f.read(reservedPorts); got != "8080,40000-40010,50001,50002\n" {
+		t.Errorf("the kernel's list: %q", got)
+	}
+	if got := f.read("/etc/sysctl.d/10-archipelago.conf"); !strings.HasSuffix(got, "\nnet.ipv4.ip_local_reserved_ports = 50001,50002\n") {
+		t.Errorf("at the next boot: %q", got)
+	}
+	for _, have := range []string{"8080,40000-40010,50001,50002\n", "50001-50002\n"} {
+		f.write(reservedPorts, have, 0o644)
+		if p, err := f.plan(step); err != nil || len(p.Changes)+len(p.Warnings) > 0 {
+			t.Errorf("%q: %+v, %v", have, p, err)
+		}
+	}
+	for _, have := range []string{"50001\n", "50000-50001\n", "\n"} {
+		f.write(reservedPorts, have, 0o644)
+		if p, err := f.plan(step); err != nil || len(p.Changes) != 1 || p.Changes[0].Text != "reserve the ports 50001,50002" {
+			t.Errorf("%q: %+v, %v", have, p, err)
+		}
+	}
+	f.must(os.Remove(f.at(reservedPorts)))
+	if p, err := f.plan(step); err != nil || len(p.Changes)+len(p.Warnings) > 0 {
+		t.Errorf("a kernel without the list: %+v, %v", p, err)
+	}
+}
+
 func TestMigrateThatAKilledRunLeftOut(t *testing.T) {
 	for name, tt := range map[string]struct {
 		made       time.Duration // of the process, before the configuration was written

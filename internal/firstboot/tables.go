@@ -51,7 +51,7 @@ func UserDirectories(l node.Layout, service Owner) (list []Dir) {
 // SystemDirectories are made for the files below where they are missing.
 func SystemDirectories(system Owner) []Dir {
 	return []Dir{{"/etc/systemd/system/user@1000.service.d", 0o755, system}, {"/etc/systemd/journald.conf.d", 0o755, system},
-		{"/etc/tmpfiles.d", 0o755, system}}
+		{"/etc/tmpfiles.d", 0o755, system}, {"/etc/sysctl.d", 0o755, system}}
 }
 
 // StorageConf says where podman of the service user keeps images and containers.

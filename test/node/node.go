@@ -151,12 +151,24 @@ func (n *Node) makeDisk(opts Options) error {
 		if err := os.Chown(marker, serviceUID, serviceUID); err != nil {
 			return err
 		}
+		if err := n.reservePorts(); err != nil {
+			return err
+		}
 	}
 	out, err := exec.Command("cp", "-a", filepath.Join(n.base, "home"), home).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("copy the base's home: %w: %s", err, out)
 	}
 	return nil
+}
+
+// reservePorts does what first boot would have done: no connection of a test happens to have the port of electrumx or of its page.
+func (n *Node) reservePorts() error {
+	dir := filepath.Join(n.Dir, "upper/etc/sysctl.d")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "10-node.conf"), []byte("net.ipv4.ip_local_reserved_ports = 50001,50002\n"), 0o644)
 }
 
 // Remove switches the node off, as a power cut would, and deletes its disk.

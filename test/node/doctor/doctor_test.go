@@ -48,8 +48,8 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	})
-	n.archy(0, "first-boot", "--apps", "filebrowser,archy-mempool-db")
 	n.archy(0, "iso", "install", "--root", "/")
+	n.archy(0, "first-boot", "--apps", "filebrowser,archy-mempool-db")
 	// The passes of the timer would mend what the doctor is to find.
 	n.sh("mkdir /etc/systemd/system/archy-reconcile.service.d; printf '[Unit]\\nConditionPathExists=/not/now\\n' >/etc/systemd/system/archy-reconcile.service.d/not-now.conf; " +
 		"systemctl daemon-reload; systemctl start archy-doctor.timer archy-update-verify.path archy-reconcile.timer")
@@ -174,6 +174,7 @@ var breakages = []breakage{
 	{name: "a drop-in that systemd has not read", breaks: "touch /etc/systemd/system/user@1000.service.d/10-archipelago.conf", code: "D_DROPIN", text: "reload systemd", mend: "sudo archy doctor --fix", severity: doctor.Warning, safe: true},
 	{name: "a configuration that the journal has not read", breaks: "sleep 1; touch /etc/systemd/journald.conf.d/50-archipelago.conf", code: "D_JOURNAL", text: "restart systemd-journald", mend: "sudo archy first-boot --again", mends: "systemctl restart systemd-journald", severity: doctor.Warning},
 	{name: "a host name that is not copied", breaks: "rm " + dataDir + "/tor-hostnames/web", code: "D_TOR", text: "tor-hostnames/web", mend: "sudo archy doctor --fix", severity: doctor.Warning, safe: true},
+	{name: "ports that a connection may take", breaks: "echo >/proc/sys/net/ipv4/ip_local_reserved_ports", code: "D_SYSCTL", text: "reserve the ports 50001,50002", mend: "sudo archy first-boot --again", mends: "/usr/lib/systemd/systemd-sysctl", severity: doctor.Warning},
 	{name: "Tor off", breaks: "systemctl stop tor@default tor", code: "D_TOR", text: "start Tor", mend: "sudo archy first-boot --again", mends: "systemctl start tor@default", severity: doctor.Warning},
 	{name: "a rule gone", breaks: "ufw delete allow in proto tcp to any port 443", code: "D_FIREWALL", text: "port 443 comment archy:https", mend: "sudo archy first-boot --again", mends: "ufw allow in proto tcp to any port 443 comment archy:https", severity: doctor.Warning},
 	{name: "a rule that the kernel lacks", breaks: "iptables -D ufw-user-input -p tcp --dport 443 -j ACCEPT", code: "D_FIREWALL", text: "into the kernel", mend: "sudo archy first-boot --again", mends: "/usr/lib/ufw/ufw-init force-reload", severity: doctor.Warning},

@@ -177,7 +177,7 @@ func compareFiles(t *testing.T, m *machine) {
 	images := install.ImageVersions(set)
 	l := layout()
 	rows := []firstboot.File{firstboot.StorageConf(l, service), firstboot.ContainersConf(l, service), firstboot.UserManagerDropIn(system),
-		firstboot.JournalConf(system), firstboot.TmpfilesConf(system), {Path: l.UserStopped(), Mode: 0o644, Owner: service, Text: []byte("[]\n")}}
+		firstboot.JournalConf(system), firstboot.TmpfilesConf(system), firstboot.SysctlConf(system, []int{50001, 50002}), {Path: l.UserStopped(), Mode: 0o644, Owner: service, Text: []byte("[]\n")}}
 	for _, name := range firstboot.ImageVersionFiles {
 		rows = append(rows, firstboot.File{Path: name, Mode: 0o644, Owner: system, Text: images})
 	}

@@ -61,11 +61,13 @@ func fromAnImage(t *testing.T, config, profile string, ids []string) {
 		t.Logf("all that it said:\n%s", m.sh("journalctl -u archy-first-boot -o cat --no-pager | tail -n 150"))
 	}
 	m.everyAppIsRight(ids)
+	m.portsAreKept()
 	m.sh("archy iso check --root /")
 	compareDataDirectories(t, m, ids)
 	secrets, data := m.secrets(), m.born()
 	m.powerOn(m.Reboot)
 	m.everyAppIsRight(ids)
+	m.portsAreKept()
 	m.unchanged(secrets)
 	if now := m.born(); now != data {
 		t.Errorf("data were made anew:\n%s", difference(data, now))
@@ -75,6 +77,14 @@ func fromAnImage(t *testing.T, config, profile string, ids []string) {
 	}
 	if again := m.sh("systemctl show -P ConditionResult archy-first-boot"); again != "no\n" {
 		t.Errorf("first boot began again: ConditionResult=%s", again)
+	}
+}
+
+// portsAreKept: the kernel gives no connection the port of electrumx or of its page.
+func (m *machine) portsAreKept() {
+	m.t.Helper()
+	if got := strings.TrimSpace(m.sh("cat /proc/sys/net/ipv4/ip_local_reserved_ports")); got != "50001-50002" {
+		m.t.Errorf("the kernel keeps the ports %q", got)
 	}
 }
 

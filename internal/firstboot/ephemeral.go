@@ -1,0 +1,96 @@
+package firstboot
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"git.tx1138.com/lfg2025/archy/internal/failpoint"
+	"git.tx1138.com/lfg2025/archy/internal/manifest"
+)
+
+// reservedPorts is the kernel's list of ports that no connection is given by itself, see ip_local_reserved_ports in ip-sysctl of the kernel.
+const reservedPorts = "/proc/sys/net/ipv4/ip_local_reserved_ports"
+
+// The range from which the kernel gives a connection its own port, unless it is told otherwise: ip_local_port_range in ip-sysctl.
+const (
+	ephemeralFirst = 32768
+	ephemeralLast  = 60999
+)
+
+// EphemeralPorts are the ports of apps that the kernel could give to any connection, sorted.
+func EphemeralPorts(set *manifest.Set) []int {
+	var list []int
+	for _, app := range set.Apps {
+		for _, port := range app.Ports {
+			if port.Host >= ephemeralFirst && port.Host <= ephemeralLast {
+				list = append(list, port.Host)
+			}
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// SysctlConf keeps the ports of apps free at each boot. Its name comes early: what the operator reserves in another file counts.
+func SysctlConf(system Owner, ports []int) File {
+	return File{"/etc/sysctl.d/10-archipelago.conf", 0o644, system, lines(
+		"# Laid down by archy first-boot. A connection that happens to have the port of an app keeps the app from starting.",
+		"net.ipv4.ip_local_reserved_ports = "+portList(ports))}
+}
+
+func portList(ports []int) string {
+	words := make([]string, len(ports))
+	for i, port := range ports {
+		words[i] = strconv.Itoa(port)
+	}
+	return strings.Join(words, ",")
+}
+
+// ephemeral plans that no connection takes the port of an app. Where the kernel's list cannot be written, as in a container, apps take their chance.
+func (h *Host) ephemeral(p *Plan) error {
+	ports := EphemeralPorts(h.Set)
+	if len(ports) == 0 {
+		return nil
+	}
+	if _, err := h.fileChange(p, SysctlConf(h.System, ports)); err != nil {
+		return err
+	}
+	name := h.Layout.Host(reservedPorts)
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil // this kernel has no such list
+	}
+	have := strings.TrimSpace(string(text))
+	if !slices.ContainsFunc(ports, func(port int) bool { return !listsPort(have, port) }) {
+		return nil
+	}
+	if unix.Access(name, unix.W_OK) != nil {
+		p.warn("%s cannot be written here: a connection may take one of the ports %s", reservedPorts, portList(ports))
+		return nil
+	}
+	want := strings.TrimPrefix(have+","+portList(ports), ",")
+	p.add(does(func() error {
+		return failpoint.Write("write "+reservedPorts, func() error { return os.WriteFile(name, []byte(want+"\n"), 0o644) })
+	}), "reserve the ports %s", portList(ports))
+	return nil
+}
+
+// listsPort tells whether a list of ports and ranges, as the kernel writes it, has a port.
+func listsPort(list string, port int) bool {
+	for item := range strings.SplitSeq(list, ",") {
+		first, last, isRange := strings.Cut(item, "-")
+		if !isRange {
+			last = first
+		}
+		from, err1 := strconv.Atoi(first)
+		to, err2 := strconv.Atoi(last)
+		if err1 == nil && err2 == nil && from <= port && port <= to {
+			return true
+		}
+	}
+	return false
+}
