@@ -65,7 +65,8 @@ func (h *Host) ephemeral(p *Plan) error {
 		return nil // this kernel has no such list
 	}
 	have := strings.TrimSpace(string(text))
-	if !slices.ContainsFunc(ports, func(port int) bool { return !listsPort(have, port) }) {
+	lacks := func(port int) bool { return !listsPort(have, port) }
+	if !slices.ContainsFunc(ports, lacks) {
 		return nil
 	}
 	if unix.Access(name, unix.W_OK) != nil {

@@ -366,7 +366,6 @@ func TestConfigurationIsReadByItsDaemon(t *testing.T) {
 	}
 }
 
-// TestMigrateThatAKilledRunLeftOut: the configuration is written, and the process that all of podman joins is of before.
 // A connection that happens to have the port of an app keeps the app from starting: electrumx's and its page's lie in the kernel's range.
 func TestNoConnectionTakesThePortOfAnApp(t *testing.T) {
 	f := newHost(t)
@@ -398,6 +397,7 @@ func TestNoConnectionTakesThePortOfAnApp(t *testing.T) {
 	}
 }
 
+// TestMigrateThatAKilledRunLeftOut: the configuration is written, and the process that all of podman joins is of before.
 func TestMigrateThatAKilledRunLeftOut(t *testing.T) {
 	for name, tt := range map[string]struct {
 		made       time.Duration // of the process, before the configuration was written
