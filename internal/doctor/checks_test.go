@@ -117,6 +117,8 @@ var ailments = []ailment{
 	{"a record of a newer archy", "D_STATE", func(f *fake) { f.write(f.Layout.State("apps/lnd.json"), `{"schema":9}`, 0o600) }, Error, "newer archy (schema 9", "install that archy again", false},
 	{"a last result that is cut short", "D_STATE", func(f *fake) { f.write(f.Layout.State("reconcile-last.json"), `{`, 0o600) }, Info, "the next pass writes it anew", "archy reconcile", false},
 	{"a last result of a newer archy", "D_STATE", func(f *fake) { f.write(f.Layout.State("follow-last.json"), `{"schema":9}`, 0o600) }, Info, "the next pass writes it anew", "archy reconcile", false},
+	{"a list of images that was written anew", "D_STATE", func(f *fake) { f.write(f.Layout.State("images.json")+state.Aside+"20260101T000000Z", `{`, 0o600) }, Info, "archy could not read it", "sudo rm /var/lib/archipelago/state/images.json.unreadable-20260101T000000Z", false},
+	{"a history that was written anew", "D_STATE", func(f *fake) { f.write(f.Layout.State("restarts/lnd.json")+state.Aside+"20260101T000000Z", `{`, 0o600) }, Info, "archy could not read it", "sudo rm /var/lib/archipelago/state/restarts/lnd.json.unreadable-", false},
 	{"an owner's list that does not read", "D_STATE", func(f *fake) { f.write(f.Layout.UserStopped(), `[`, 0o644) }, Error, "user-stopped.json", "sudo mv", false},
 	{"a broken manifest", "D_MANIFEST", func(f *fake) {
 		f.Findings = []manifest.Finding{{File: "x/manifest.yml", Severity: manifest.Error, Message: "bad"}}

@@ -29,13 +29,25 @@ func stateFiles(_ context.Context, n *Node) []Finding {
 	for _, p := range n.State.ReadAll().Problems {
 		list = append(list, n.stateFinding(p.Path, p.Err))
 	}
-	for _, name := range []string{"images", "first-boot", "heal"} {
+	for _, name := range []string{"images", "first-boot", "heal", "host", "history/open"} {
 		path := n.Layout.State(name + ".json")
 		if err := wholeDocument(n.Layout.Host(path)); err != nil {
 			list = append(list, n.stateFinding(path, err))
 		}
 	}
-	return append(list, lastResults(n)...)
+	return append(append(list, lastResults(n)...), keptAside(n)...)
+}
+
+// keptAside are the files that archy could not understand and had to write anew.
+func keptAside(n *Node) (list []Finding) {
+	for _, in := range []string{n.Layout.Data(), n.Layout.State(), n.Layout.State("*")} {
+		names, _ := filepath.Glob(n.Layout.Host(filepath.Join(in, "*"+state.Aside+"*")))
+		for _, name := range names {
+			path := strings.TrimPrefix(name, n.Layout.Root)
+			list = append(list, info(path, "archy could not read it, and has written another in its place").by("look at it, then: sudo rm %s", path))
+		}
+	}
+	return list
 }
 
 // lastResults are what the next run writes anew, whatever is there: nothing depends on them. After a power cut one may be cut short.

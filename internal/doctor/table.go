@@ -39,7 +39,7 @@ func Checks() []Check {
 		{Code: "D_GRAPHROOT", Looks: "podman's storage is on the data volume", Worst: Error, Mends: mendsBoot, OnVolume: true, Run: graphRoot},
 		{Code: "D_CONTAINERS_CONF", Looks: "podman's network backend and temporary directory", Worst: Warning, Mends: mendsBoot, Run: containersConf},
 		{Code: "D_PODMAN", Looks: "podman answers, and its state is whole", Worst: Error, Mends: mendsHeal, Who: ServiceUser, Limit: 3 * time.Minute, Run: podmanState},
-		{Code: "D_STATE", Looks: "what archy remembers can be read", Worst: Error, Mends: mendsNobody, OnVolume: true, Run: stateFiles},
+		{Code: "D_STATE", Looks: "what archy remembers can be read; what could not, and was written anew, is listed until somebody removes it", Worst: Error, Mends: mendsNobody, OnVolume: true, Run: stateFiles},
 		{Code: "D_MANIFEST", Looks: "the manifests of the apps are right", Worst: Error, Mends: mendsNobody, Run: manifests},
 
 		{Code: "D_SECRET_MODE", Looks: "secrets: mode and owner", Worst: Error, Mends: mendsSafe, OnVolume: true, Run: secretModes},

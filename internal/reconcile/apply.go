@@ -108,7 +108,7 @@ type Records interface {
 	PrevUnit(container string) (text []byte, found bool, err error)
 	DropPrevUnit(container string) error
 	SaveLegacy(container string, inspect []byte) error
-	AddImage(i state.Image) error
+	AddImage(i state.Image) (warning string, err error)
 }
 
 // Timing holds the waits of a pass; the zero value means the defaults.

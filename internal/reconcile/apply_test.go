@@ -508,6 +508,37 @@ func TestPullFails(t *testing.T) {
 	}
 }
 
+// A pull writes a new ledger of images in the place of one that cannot be understood: what was there is kept, and told.
+func TestPullWithADamagedLedger(t *testing.T) {
+	for name, was := range map[string]string{"cut short": `{"schema": 1, "images": [{"ref": "docker.io/exam`, "of a newer archy": `{"schema":9,"images":{}}`} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, map[string]string{"solo": five()["solo"]}).firstBootDone()
+			ledger := n.layout.State("images.json")
+			if err := errors.Join(os.MkdirAll(filepath.Dir(n.layout.Host(ledger)), 0o700), os.WriteFile(n.layout.Host(ledger), []byte(was), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			r := n.pass()
+			told := func(text string) bool {
+				return strings.HasPrefix(text, ledger+": ") && strings.Contains(text, ".unreadable-")
+			}
+			if got := n.result(r, "solo"); got.Action != Installed || !slices.ContainsFunc(r.Warnings, told) {
+				t.Errorf("%+v, warnings %q", got, r.Warnings)
+			}
+			kept, _ := filepath.Glob(n.layout.Host(ledger) + ".unreadable-*")
+			if len(kept) != 1 {
+				t.Fatalf("kept aside: %q", kept)
+			}
+			if text, _ := os.ReadFile(kept[0]); string(text) != was {
+				t.Errorf("kept aside: %q", text)
+			}
+			if l, err := n.store.ReadLedger(); err != nil || len(l.Images) != 1 {
+				t.Errorf("the new one: %+v, %v", l, err)
+			}
+			n.converged()
+		})
+	}
+}
+
 func TestMirrorsAreAskedFirst(t *testing.T) {
 	n := newNode(t, map[string]string{"solo": five()["solo"]}).firstBootDone()
 	n.registry = map[string]bool{"mirror.example/example/solo:v1.0": true}

@@ -175,7 +175,11 @@ func (r *run) image(ctx context.Context, c *change, op Operation) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.Records.AddImage(state.Image{Ref: op.Object, ID: id, App: c.ID, At: r.Now().UTC()})
+	warning, err := r.Records.AddImage(state.Image{Ref: op.Object, ID: id, App: c.ID, At: r.Now().UTC()})
+	if warning != "" && r.warn != nil {
+		r.warn(warning)
+	}
+	return err
 }
 
 func imageHint(op Operation) string {

@@ -1055,8 +1055,12 @@ func (r fakeRecords) SaveLegacy(container string, inspect []byte) error {
 	return r.n.change("save legacy "+container, func() error { return r.Store.SaveLegacy(container, inspect) })
 }
 
-func (r fakeRecords) AddImage(i state.Image) error {
-	return r.n.change("note image "+i.Ref, func() error { return r.Store.AddImage(i) })
+func (r fakeRecords) AddImage(i state.Image) (warning string, err error) {
+	err = r.n.change("note image "+i.Ref, func() (err error) {
+		warning, err = r.Store.AddImage(i)
+		return err
+	})
+	return warning, err
 }
 
 type fakeVault struct {

@@ -38,7 +38,7 @@ func littered(t *testing.T) *fakeNode {
 	n.secrets["archy.solo.KEY"] = fakeSecret{Secret: podman.Secret{Name: "archy.solo.KEY", Labels: map[string]string{spec.LabelManaged: "true"}}}
 	old := state.Image{Ref: "docker.io/example/web:v0.9", ID: "old", At: n.peek().Add(-8 * 24 * time.Hour)}
 	n.images[old.Ref] = podman.Image{ID: old.ID}
-	if err := n.store.AddImage(old); err != nil {
+	if _, err := n.store.AddImage(old); err != nil {
 		t.Fatal(err)
 	}
 	trash := n.layout.Host(n.layout.State("trash", "solo-20200101T000000Z"))

@@ -3,6 +3,7 @@ package state
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -42,12 +43,20 @@ func (s *Store) ReadLedger() (Ledger, error) {
 	return l, nil
 }
 
-// AddImage notes an image in the ledger. Apps that are worked on side by side may call it at once.
-func (s *Store) AddImage(i Image) error { return s.changeLedger(func(l *Ledger) { l.Add(i) }) }
+// AddImage notes an image in the ledger. Apps that are worked on side by side may call it at once. A ledger that cannot be understood is kept
+// aside for it, and the warning says so.
+func (s *Store) AddImage(i Image) (warning string, err error) {
+	unread, err := s.changeLedger(func(l *Ledger) { l.Add(i) })
+	if err != nil || unread == nil {
+		return "", err
+	}
+	return fmt.Sprintf("%v; it is renamed to end in .unreadable-<UTC time>, and archy prune leaves the images that it named", unread), nil
+}
 
 // DropImage takes an image that was removed out of the ledger.
 func (s *Store) DropImage(ref, id string) error {
-	return s.changeLedger(func(l *Ledger) { l.Drop(ref, id) })
+	_, err := s.changeLedger(func(l *Ledger) { l.Drop(ref, id) })
+	return err
 }
 
 // KeepLedgerAside makes room for a new ledger where reading it gave err: what is damaged is renamed. What a newer archy wrote is left to that one,
@@ -62,15 +71,16 @@ func (s *Store) KeepLedgerAside(err error) error {
 	return s.replaceable(s.layout.State("images.json"), err)
 }
 
-func (s *Store) changeLedger(change func(*Ledger)) error {
+// changeLedger tells as unread why the ledger that was there could not be changed, and is kept aside.
+func (s *Store) changeLedger(change func(*Ledger)) (unread, err error) {
 	s.ledger.Lock()
 	defer s.ledger.Unlock()
 	path := s.layout.State("images.json")
-	l, err := s.ReadLedger()
-	if err := s.replaceable(path, err); err != nil {
-		return err
+	l, unread := s.ReadLedger()
+	if err := s.replaceable(path, unread); err != nil {
+		return nil, err
 	}
 	l.Schema = Schema
 	change(&l)
-	return s.writeJSON(path, l)
+	return unread, s.writeJSON(path, l)
 }

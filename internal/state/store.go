@@ -24,6 +24,9 @@ import (
 // Schema is the version of the files that this archy writes. A file of a higher one is not understood.
 const Schema = 1
 
+// Aside begins what is added to the name of a file that could not be understood and had to be written anew; the UTC time follows.
+const Aside = ".unreadable-"
+
 // Store reads and writes archy's state of one node.
 type Store struct {
 	// Older are the names that earlier releases gave the containers of apps, by app: the owner's list of stopped apps may have them.
@@ -230,7 +233,7 @@ func (s *Store) remove(path string) error {
 
 // keepAside renames a file that cannot be understood, so that writing in its place loses nothing.
 func (s *Store) keepAside(path string) error {
-	aside := path + ".unreadable-" + s.now().UTC().Format("20060102T150405Z")
+	aside := path + Aside + s.now().UTC().Format("20060102T150405Z")
 	if err := failpoint.Write("keep aside "+path, func() error { return os.Rename(s.layout.Host(path), s.layout.Host(aside)) }); err != nil {
 		return fmt.Errorf("%s: cannot keep the unreadable file aside: %w", path, bare(err))
 	}

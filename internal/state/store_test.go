@@ -193,7 +193,10 @@ func TestLedger(t *testing.T) {
 	s := newStore(t)
 	done := make(chan error)
 	for _, ref := range []string{"b:1", "a:1", "c:1", "a:1"} {
-		go func() { done <- s.AddImage(Image{Ref: ref, ID: "i", App: "x", At: t0}) }()
+		go func() {
+			_, err := s.AddImage(Image{Ref: ref, ID: "i", App: "x", At: t0})
+			done <- err
+		}()
 	}
 	for range 4 {
 		if err := <-done; err != nil {
