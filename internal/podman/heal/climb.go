@@ -170,10 +170,10 @@ func (c *climb) makeRoom(ctx context.Context, n int) error {
 	}
 	for _, p := range c.stopOrder() {
 		c.say("stopping %s", p.Name)
+		c.r.Stopped = append(c.r.Stopped, p.Name) // it ends, whether or not anybody waits for that
 		if err := c.stop(ctx, p); err != nil {
 			return err
 		}
-		c.r.Stopped = append(c.r.Stopped, p.Name)
 	}
 	c.d.Live = c.live(ctx)
 	return nil

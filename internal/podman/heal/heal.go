@@ -159,7 +159,7 @@ type Report struct {
 	Evidence string `json:"evidence,omitempty"`
 	Source   string `json:"source,omitempty"`
 	Rungs    []Rung `json:"rungs"`
-	// Renamed are the paths before and after, Stopped the apps that were stopped for it.
+	// Renamed are the paths before and after, Stopped the apps that were told to stop for it.
 	Renamed []Renamed `json:"renamed"`
 	Stopped []string  `json:"stopped,omitempty"`
 	// After is the state at the end.

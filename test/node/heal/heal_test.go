@@ -142,7 +142,6 @@ func (n machine) stalePause(t *testing.T) {
 // Locks can only be numbered anew while nothing lives: the apps keep serving, until somebody decides that they may be down. Here they belong to volumes that
 // podman has forgotten.
 func (n machine) locks(t *testing.T) {
-	before := n.look(t)
 	n.idle(t)
 	n.user(t, "cp "+storage+"/db.sql /tmp/db.sql; i=0; while podman volume create full-$i >/dev/null 2>&1; do i=$((i+1)); done")
 	n.idle(t)
@@ -153,10 +152,29 @@ func (n machine) locks(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+	n.brokenOff(t)
+	before := n.look(t)
 	if r := n.heal(t, 0, []int{8}, "--full", "--stop-apps"); r.Result != heal.Healed || len(r.Stopped) != len(containers) || len(r.Renamed) > 0 {
 		t.Errorf("%+v", r)
 	}
 	n.healed(t, before, 1)
+}
+
+// brokenOff interrupts a climb that has told its first app to stop: the app runs again when archy ends, and nobody else was asked.
+func (n machine) brokenOff(t *testing.T) {
+	before := n.look(t)
+	interrupt := sync.OnceFunc(func() { n.MustRoot(t, "pkill", "-INT", "-x", "archy") })
+	res := n.Run(t.Context(), node.Cmd{User: true, Args: []string{"archy", "podman", "heal", "--full", "--stop-apps", "--json"}, Stderr: sees("stopping", interrupt)})
+	var r heal.Report
+	if document(t, res, &r); res.Code != 130 || r.Result != heal.Interrupted || len(r.Stopped) != 1 || len(r.Renamed) > 0 {
+		t.Errorf("exit code %d: %+v", res.Code, r)
+	}
+	for _, c := range containers {
+		started := n.look(t).starts[c] - before.starts[c]
+		if want := strings.Count(strings.Join(r.Stopped, " "), c); started != want || n.user(t, "systemctl --user is-active "+c) != "active\n" {
+			t.Errorf("%s was started %d times, want %d", c, started, want)
+		}
+	}
 }
 
 // Somebody has changed how many locks there are, which podman takes up only when they are numbered anew.

@@ -27,13 +27,14 @@ import (
 const service = "archy-reconcile.service"
 
 func main() {
-	whole := flag.Duration("for", time.Hour, "how long the watch is struck; nothing, the timer, the reference and the watch at rest get a sixth of it each")
+	struck := flag.Duration("for", time.Hour, "how long the watch is struck")
+	rest := flag.Duration("rest", 10*time.Minute, "how long each of the others is measured: nothing, the timer, the reference and the watch at rest")
 	every := flag.Duration("fault", time.Minute, "a fault strikes this often")
 	seed := flag.Uint64("seed", uint64(time.Now().Unix()), "what the faults come from")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *whole, *every, *seed); err != nil {
+	if err := run(ctx, *struck, *rest, *every, *seed); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		stop()
 		os.Exit(1)
@@ -47,7 +48,7 @@ type soak struct {
 	rand *rand.Rand
 }
 
-func run(ctx context.Context, whole, every time.Duration, seed uint64) error {
+func run(ctx context.Context, struck, rest, every time.Duration, seed uint64) error {
 	n, err := node.Up(ctx, node.Options{Apps: node.Ten()})
 	if err != nil {
 		return err
@@ -65,9 +66,9 @@ func run(ctx context.Context, whole, every time.Duration, seed uint64) error {
 		start func() error
 		stop  string
 	}{
-		{"nobody looks", whole / 6, func() error { return nil }, ""},
-		{"timer, 30 s", whole / 6, func() error { return s.sh("systemctl start archy-reconcile.timer " + service + " || true") }, "systemctl stop archy-reconcile.timer"},
-		{"bench/reference.sh, 30 s", whole / 6, s.reference, "systemctl stop reference.timer"},
+		{"nobody looks", rest, func() error { return nil }, ""},
+		{"timer, 30 s", rest, func() error { return s.sh("systemctl start archy-reconcile.timer " + service + " || true") }, "systemctl stop archy-reconcile.timer"},
+		{"bench/reference.sh, 30 s", rest, s.reference, "systemctl stop reference.timer"},
 	} {
 		if err := phase.start(); err != nil {
 			return err
@@ -79,7 +80,7 @@ func run(ctx context.Context, whole, every time.Duration, seed uint64) error {
 			return err
 		}
 	}
-	return s.watch(whole, every)
+	return s.watch(struck, rest, every)
 }
 
 // sh runs a script as root.
@@ -189,7 +190,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // watch runs the watch, first without faults.
-func (s soak) watch(d, every time.Duration) error {
+func (s soak) watch(d, rest, every time.Duration) error {
 	const dropIn = "[Service]\nType=notify\nExecStart=\nExecStart=/usr/local/bin/archy reconcile --watch --metrics " + figures + "\nWatchdogSec=2min\n"
 	if err := errors.Join(s.WriteFile("/etc/systemd/system/"+service+".d/watch.conf", []byte(dropIn), 0o644),
 		s.sh("systemctl daemon-reload; systemctl start "+service)); err != nil {
@@ -197,7 +198,7 @@ func (s soak) watch(d, every time.Duration) error {
 	}
 	sleep(s.ctx, time.Minute)
 	held := []string{"| after | descriptors | threads | resident, KiB | goroutines | processor time, ms | process |", "|---|---|---|---|---|---|---|", s.holds("1 min")}
-	if err := s.measure("watch, 30 s", d/6, nil); err != nil {
+	if err := s.measure("watch, 30 s", rest, nil); err != nil {
 		return err
 	}
 	held = append(held, s.holds("the rest"))
