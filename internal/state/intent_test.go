@@ -1,9 +1,11 @@
 package state
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 var apps = map[string]string{"lnd": "lnd", "bitcoin-ui": "archy-bitcoin-ui", "grafana": "grafana"}
@@ -103,6 +105,28 @@ func TestSyncFlagsFollowsTheFile(t *testing.T) {
 	}
 	if got := names(t, s.host("state/stopped")); !slices.Equal(got, []string{"broken-app", "lnd"}) {
 		t.Errorf("got %v", got)
+	}
+}
+
+// A command that is killed, or finds no room, after it has kept an unreadable list aside and before there is a new one leaves the flags in force, and
+// the next keeps no second copy.
+func TestUnreadableIntentIsThereUntilItIsReplaced(t *testing.T) {
+	s := newStore(t)
+	file := s.layout.Host(s.layout.UserStopped())
+	put(t, file, `["lnd"`)
+	put(t, s.host("state/stopped/lnd"), "")
+	for range 2 {
+		if err := s.keepAside(s.layout.UserStopped()); err != nil {
+			t.Fatal(err)
+		}
+		s.now = func() time.Time { return time.Now().Add(time.Hour) }
+	}
+	intent, err := s.SyncFlags(apps)
+	if err != nil || intent.Warning == nil || !intent.Stopped("lnd", "lnd") || len(names(t, s.host("state/stopped"))) != 1 {
+		t.Errorf("%v, %v: the owner's stop is forgotten", err, intent.Warning)
+	}
+	if kept, _ := filepath.Glob(file + Aside + "*"); len(kept) != 1 {
+		t.Errorf("kept aside: %q", kept)
 	}
 }
 

@@ -63,12 +63,15 @@ func (s *Store) DropImage(ref, id string) error {
 // as long as nothing has to be written in its place.
 func (s *Store) KeepLedgerAside(err error) error {
 	var p Problem
-	if errors.As(err, &p) && !p.Damaged() {
+	if !errors.As(err, &p) {
+		return err
+	}
+	if !p.Damaged() {
 		return p.Err
 	}
 	s.ledger.Lock()
 	defer s.ledger.Unlock()
-	return s.replaceable(s.layout.State("images.json"), err)
+	return s.moveAside(s.layout.State("images.json"))
 }
 
 // changeLedger tells as unread why the ledger that was there could not be changed, and is kept aside.

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -231,16 +232,47 @@ func (s *Store) remove(path string) error {
 	return nil
 }
 
-// keepAside renames a file that cannot be understood, so that writing in its place loses nothing.
+// keepAside gives a file that cannot be understood a second name, so that writing in its place loses nothing. The first name stays until
+// then: a list that is not there would be an empty one.
 func (s *Store) keepAside(path string) error {
+	host := s.layout.Host(path)
+	if s.isKept(host) {
+		return nil
+	}
+	aside := host + Aside + s.now().UTC().Format("20060102T150405Z")
+	err := failpoint.Write("keep "+path, func() error { return os.Link(host, aside) })
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) { // a file system without links, somebody else's file
+		return s.moveAside(path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: cannot keep the unreadable file: %w", path, bare(err))
+	}
+	return nil
+}
+
+// isKept tells that a file has its second name, from a write in its place that failed.
+func (s *Store) isKept(host string) bool {
+	file, err := os.Lstat(host)
+	if err != nil {
+		return false
+	}
+	names, _ := filepath.Glob(host + Aside + "*")
+	return slices.ContainsFunc(names, func(name string) bool {
+		kept, err := os.Lstat(name)
+		return err == nil && os.SameFile(file, kept)
+	})
+}
+
+// moveAside renames a file that cannot be understood.
+func (s *Store) moveAside(path string) error {
 	aside := path + Aside + s.now().UTC().Format("20060102T150405Z")
-	if err := failpoint.Write("keep aside "+path, func() error { return os.Rename(s.layout.Host(path), s.layout.Host(aside)) }); err != nil {
+	if err := failpoint.Write("move aside "+path, func() error { return os.Rename(s.layout.Host(path), s.layout.Host(aside)) }); err != nil {
 		return fmt.Errorf("%s: cannot keep the unreadable file aside: %w", path, bare(err))
 	}
 	return nil
 }
 
-// replaceable makes the place of a file free for writing. readErr is what reading it just gave: a file
+// replaceable lets a file be written anew. readErr is what reading it just gave: a file
 // that is there and cannot be understood is kept aside.
 func (s *Store) replaceable(path string, readErr error) error {
 	var p Problem
