@@ -163,7 +163,7 @@ var rules = map[string]rule{
 		pattern: versionPattern, want: "a version constraint", hint: "as in >=26.0 or >=26.0,<29"},
 	"dependencies[].condition": {doc: "What the other app must be; `started` when absent.",
 		enum: []string{Started, Healthy, Answers, Archival, Unlocked}},
-	"dependencies[].storage": {doc: "Free space, checked before the first start."},
+	"dependencies[].storage": {doc: "Free space, checked before the first start; an app whose directory holds data has it already."},
 
 	"resources":              {doc: "Limits."},
 	"resources.cpu_limit":    {doc: "Cores, as in `0.5`.", hint: "leave it out for no limit"},

@@ -158,7 +158,7 @@ func (ob *observation) closer(ctx context.Context, a *App) {
 	ob.loadedUnit(ctx, a)
 	if !a.Running() {
 		a.GateUnmet = ob.startGate(ctx, a)
-		a.NoSpace = ob.noSpace(a)
+		a.NoSpace = ob.noSpace(ctx, a)
 	}
 	if !a.Running() {
 		a.Twin = ob.twin(ctx, a)
@@ -385,13 +385,14 @@ func (ob *observation) startGate(ctx context.Context, a *App) string {
 	return "waits for " + strings.Join(missing, " or ")
 }
 
-// noSpace: what an app says it needs is asked for before its first start only; later its own data fill it.
-func (ob *observation) noSpace(a *App) string {
+// noSpace: what an app says it needs is asked for before its first start only; later its own data fill it, also when it was removed, or somebody
+// else's container made them.
+func (ob *observation) noSpace(ctx context.Context, a *App) string {
 	if a.Record != nil && a.Record.SpecHash != "" || ob.Facts.DataFree == 0 {
 		return ""
 	}
 	for _, d := range a.Manifest.Dependencies {
-		if d.Storage > 0 && ob.Facts.DataFree < int64(d.Storage) {
+		if d.Storage > 0 && ob.Facts.DataFree < int64(d.Storage) && !ob.holdsMapped(ctx, a.DataDir(ob.Layout.DataDir)) {
 			return fmt.Sprintf("needs %s of free space, there are %d GiB", d.Storage, ob.Facts.DataFree>>30)
 		}
 	}

@@ -1,7 +1,9 @@
 package reconcile
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +107,27 @@ func TestShortDisk(t *testing.T) {
 		t.Errorf("a replacement of what is down: %+v", got)
 	}
 	equal(t, "touched", n.touched(), []string{"restart web"})
+}
+
+// The room that a manifest asks for is filled by the app's own data later, so an app that was removed comes back over them.
+func TestRoomForAFirstStart(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, map[string]string{"base": manifestOf("base", 1, "  dependencies:\n    - storage: 500Gi\n")}).firstBootDone()
+	n.facts.DataFree = 400 << 30
+	if got := n.result(n.pass(), "base"); got.Action != Failed || got.Error.Code != "space" || !strings.Contains(got.Cause, "500") {
+		t.Errorf("the first start: %+v", got)
+	}
+	n.facts.DataFree = 600 << 30
+	n.pass()
+	n.converged()
+	chain := filepath.Join(n.layout.Host(n.layout.Data("base")), "blocks")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(chain), 0o755), os.WriteFile(chain, []byte("x"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	n.facts.DataFree = 400 << 30
+	n.mustVerb(ExitOK, Request{Verb: VerbRemove, Apps: []string{"base"}})
+	n.mustVerb(ExitOK, Request{Verb: VerbInstall, Apps: []string{"base"}})
+	n.converged()
 }
 
 // down ends an app's container, which systemd does not start again.
