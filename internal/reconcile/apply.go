@@ -109,6 +109,7 @@ type Records interface {
 	DropPrevUnit(container string) error
 	SaveLegacy(container string, inspect []byte) error
 	AddImage(i state.Image) (warning string, err error)
+	ReadIntent() state.Intent
 }
 
 // Timing holds the waits of a pass; the zero value means the defaults.
@@ -431,6 +432,9 @@ func (r *run) begin(ctx context.Context, c *change) error {
 	if r.overtaken(c) {
 		return c.leaveBusy("another command has just changed it; the next pass looks again")
 	}
+	if c.Want == WantRunning && r.stoppedMeanwhile(c) {
+		return c.leaveBusy(justStopped)
+	}
 	if r.madeAnew(ctx, c) {
 		return c.leaveBusy("another command or systemd has just started it anew; the next pass looks again")
 	}
@@ -461,6 +465,14 @@ func (r *run) overtaken(c *change) bool {
 		return found
 	}
 	return !found || !reflect.DeepEqual(now, *c.Record)
+}
+
+const justStopped = "its owner has just stopped it"
+
+// stoppedMeanwhile tells that the owner has stopped, since it was looked at, an app that shall run. systemd heeds that for a unit, nobody does for
+// an adopted container.
+func (r *run) stoppedMeanwhile(c *change) bool {
+	return !slices.Contains(r.Options.Start, c.ID) && r.Records.ReadIntent().Stopped(c.ID, c.Container)
 }
 
 // madeAnew tells that the container which would be restarted is not the one that was looked at: another pass has restarted it,

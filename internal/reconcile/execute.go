@@ -366,6 +366,8 @@ func (r *run) start(ctx context.Context, c *change, op Operation) error {
 	switch {
 	case errors.As(err, &job) && job.Result == systemd.ResultLimit && job.Detail.ActiveState == "activating":
 		return r.stillStarting(ctx, c, limit)
+	case errors.Is(err, errStop):
+		return err
 	case err != nil:
 		return r.startFailed(ctx, c, err)
 	}
@@ -378,7 +380,8 @@ func (r *run) stillStarting(ctx context.Context, c *change, limit time.Duration)
 	return r.succeeded(ctx, c)
 }
 
-// bringUp runs the start job of the service.
+// bringUp runs the start job of the service. An app that its owner stops meanwhile stays down, and what was begun with it is gone on with when he
+// starts it.
 func (r *run) bringUp(ctx context.Context, c *change, restart bool) error {
 	return r.bringUpWithin(ctx, c, restart, unitLimit(c))
 }
@@ -396,10 +399,17 @@ func (r *run) bringUpWithin(ctx context.Context, c *change, restart bool, limit 
 	c.changed, c.started = true, r.Now()
 	c.tries()
 	c.history.StartedAt = c.started
+	var err error
 	if restart {
-		return r.Units.Restart(ctx, service, limit+r.stopLimit(c))
+		err = r.Units.Restart(ctx, service, limit+r.stopLimit(c))
+	} else {
+		err = r.Units.Start(ctx, service, limit)
 	}
-	return r.Units.Start(ctx, service, limit)
+	var job *systemd.JobError
+	if errors.As(err, &job) && job.Result == systemd.ResultCondition && r.stoppedMeanwhile(c) {
+		return c.leaveBusy(justStopped)
+	}
+	return err
 }
 
 // tries notes what is about to be started. What failed before it was changed counts no more.

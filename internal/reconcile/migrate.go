@@ -32,8 +32,11 @@ func (r *run) migrate(ctx context.Context, c *change, op Operation) error {
 			return err
 		}
 		if err := s.do(ctx, c); err != nil {
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				return ctx.Err()
+			case errors.Is(err, errStop):
+				return err
 			}
 			return r.abortMigration(ctx, c, err)
 		}
@@ -194,7 +197,7 @@ func (r *run) undoMigration(ctx context.Context, c *change, why error) error {
 	if c.result.Error == nil {
 		c.result.Error = &AppError{Code: "rolled-back", Message: why.Error()}
 	}
-	c.result.Error.Hint = "the old container runs again; correct the cause, then: archy adopt --migrate " + c.ID
+	c.result.Error.Hint = "the old container is back; correct the cause, then: archy adopt --migrate " + c.ID
 	return fmt.Errorf("migration rolled back: %w", why)
 }
 
@@ -234,6 +237,9 @@ func (r *run) startOld(ctx context.Context, c *change) error {
 		if err := r.Engine.SetRestartPolicy(ctx, c.record.Op.FirstName, policy); err != nil {
 			return err
 		}
+	}
+	if r.stoppedMeanwhile(c) {
+		return nil
 	}
 	got, err := r.Engine.Inspect(ctx, c.record.Op.FirstName)
 	if err == nil && !got.State.Running {

@@ -89,6 +89,9 @@ func (r *run) rollBack(ctx context.Context, c *change, why string) error {
 	if err == nil {
 		err = r.restore(ctx, c, previous)
 	}
+	if errors.Is(err, errStop) {
+		return err // goes on when the owner starts it
+	}
 	if err != nil {
 		return r.stuck(c, why, err)
 	}

@@ -623,3 +623,69 @@ func TestAPageComesBackWithItsApp(t *testing.T) {
 		t.Errorf("the page was removed for itself: app %v, page %v", n.runs("solo"), n.runs("page"))
 	}
 }
+
+// The owner stops an app while the replacement of it waits for the old container: the change is not to blame, and his start goes on with it.
+func TestAStopDuringAReplacementIsNoFailureOfIt(t *testing.T) {
+	n := fiveRunning(t)
+	apps := five()
+	apps["solo"] = changedTo(apps["solo"])
+	n.load(apps)
+	n.onCall = func(call string) {
+		if call == "restart solo.service" {
+			_ = n.store.SetStopped("solo", "solo", true, map[string]string{"solo": "solo"})
+		}
+	}
+	r := n.pass()
+	if got := n.result(r, "solo"); got.Action != Left || !strings.Contains(got.Cause, justStopped) || r.ExitCode != ExitOK {
+		t.Errorf("%+v, exit %d", got, r.ExitCode)
+	}
+	n.onCall = nil
+	if r := n.record("solo"); r.FailedHash != "" || r.Op == nil || r.Op.Rollback {
+		t.Errorf("%+v", r)
+	}
+	if r := n.pass(); r.ExitCode != ExitOK || n.services["solo.service"].ActiveState == "active" {
+		t.Errorf("exit %d, a pass started what its owner has stopped", r.ExitCode)
+	}
+	n.mustVerb(ExitOK, Request{Verb: VerbStart, Apps: []string{"solo"}})
+	n.converged()
+}
+
+// systemd heeds the owner's stop for a unit, nobody does for an adopted container: neither a restart nor a migration that was planned before starts it.
+func TestAStopWhileAPassIsAtWorkElsewhereHoldsForAnAdoptedApp(t *testing.T) {
+	for name, o := range map[string]func(*Options){"restart": func(*Options) {}, "migrate": migrateAll} {
+		t.Run(name, func(t *testing.T) {
+			n := scripted(t)
+			rec := n.record("solo")
+			rec.PendingRestart = "x"
+			if err := n.store.WriteRecord(rec); err != nil {
+				t.Fatal(err)
+			}
+			p := n.passOf(o)
+			p.Planned = func(*World, Plan) { n.mustVerb(ExitOK, Request{Verb: VerbStop, Apps: []string{"solo"}}) }
+			r, err := p.Run(t.Context())
+			if err != nil || r.ExitCode != ExitOK || n.oldOne().State.Running {
+				t.Errorf("exit %d, %v, runs: %v", r.ExitCode, err, n.oldOne().State.Running)
+			}
+		})
+	}
+}
+
+// A stop that comes while the old container of a migration ends: the new one stays down, and the owner's start goes on with the migration.
+func TestAStopDuringAMigrationIsNoFailureOfIt(t *testing.T) {
+	n := scripted(t)
+	n.onCall = func(call string) {
+		if call == "start solo.service" {
+			_ = n.store.SetStopped("solo", "solo", true, map[string]string{"solo": "solo"})
+		}
+	}
+	r := n.pass(migrateAll)
+	n.onCall = nil
+	if got := n.result(r, "solo"); got.Action != Left || n.record("solo").FailedHash != "" || n.oldOne().State.Running {
+		t.Errorf("%+v, %+v", got, n.record("solo"))
+	}
+	n.pass()
+	n.mustVerb(ExitOK, Request{Verb: VerbStart, Apps: []string{"solo"}})
+	if got := n.record("solo"); got.Owner != state.Quadlet || got.Op != nil {
+		t.Errorf("%+v", got)
+	}
+}

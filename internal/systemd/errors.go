@@ -90,8 +90,8 @@ var badUnits = []string{
 }
 
 // Blames tells that an error of Start or Restart says something about the unit: its job came to a bad end, or systemd refused
-// it. A bus that is gone or silent, a job that somebody else's took the place of, and one whose unit is up by now although nobody
-// said that it had ended, say nothing about it.
+// it. A bus that is gone or silent, a job that somebody else's took the place of, one whose unit is up by now although nobody
+// said that it had ended, and one that a condition kept from running, say nothing about it.
 func Blames(err error) bool {
 	var job *JobError
 	var remote godbus.Error
@@ -99,7 +99,7 @@ func Blames(err error) bool {
 	case errors.As(err, &job) && job.Result == ResultLimit:
 		return job.Detail.ActiveState != "active" && job.Detail.ActiveState != "" // not known: systemd is silent
 	case job != nil:
-		return job.Result != ResultCanceled
+		return job.Result != ResultCanceled && job.Result != ResultCondition
 	case errors.As(err, &remote):
 		return slices.Contains(badUnits, remote.Name)
 	}
