@@ -1,6 +1,8 @@
 package firstboot
 
 import (
+	"errors"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -42,6 +44,24 @@ func SysctlConf(system Owner, ports []int) File {
 		"net.ipv4.ip_local_reserved_ports = "+portList(ports))}
 }
 
+// portsWritten bounds what the kernel takes of a list in one write: a page, less its end (proc_do_large_bitmap).
+const portsWritten = 4095
+
+// readPorts gives the kernel's list, of which only the first read gets anything, and no more than it asks for.
+func readPorts(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text := make([]byte, 1<<20)
+	n, err := f.Read(text)
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	return strings.TrimSpace(string(text[:n])), nil
+}
+
 func portList(ports []int) string {
 	words := make([]string, len(ports))
 	for i, port := range ports {
@@ -60,20 +80,24 @@ func (h *Host) ephemeral(p *Plan) error {
 		return err
 	}
 	name := h.Layout.Host(reservedPorts)
-	text, err := os.ReadFile(name)
+	have, err := readPorts(name)
 	if err != nil {
 		return nil // this kernel has no such list
 	}
-	have := strings.TrimSpace(string(text))
 	lacks := func(port int) bool { return !listsPort(have, port) }
 	if !slices.ContainsFunc(ports, lacks) {
 		return nil
 	}
-	if unix.Access(name, unix.W_OK) != nil {
+	want := strings.TrimPrefix(have+","+portList(ports), ",")
+	// Who only looks may not be allowed to write what root may.
+	switch err := unix.Access(name, unix.W_OK); {
+	case errors.Is(err, unix.EROFS), err != nil && os.Geteuid() == 0:
 		p.warn("%s cannot be written here: a connection may take one of the ports %s", reservedPorts, portList(ports))
 		return nil
+	case len(want) >= portsWritten:
+		p.warn("%s is too long to add to: a connection may take one of the ports %s; write it with ranges", reservedPorts, portList(ports))
+		return nil
 	}
-	want := strings.TrimPrefix(have+","+portList(ports), ",")
 	p.add(does(func() error {
 		return failpoint.Write("write "+reservedPorts, func() error { return os.WriteFile(name, []byte(want+"\n"), 0o644) })
 	}), "reserve the ports %s", portList(ports))

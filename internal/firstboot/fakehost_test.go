@@ -40,6 +40,7 @@ type fakeHost struct {
 	active  map[string]bool
 	enabled map[string]bool
 	fail    map[string]error // by the first words of a call
+	says    string           // by what fails, on its standard output
 	ssh     string
 	version map[string]string
 
@@ -147,7 +148,7 @@ func (f *fakeHost) listen() {
 // Info implements Engine: podman has the storage that its configuration says.
 func (f *fakeHost) Info(context.Context) (podman.Info, error) {
 	text, _ := os.ReadFile(f.at("/home/archipelago/.config/containers/storage.conf"))
-	return podman.Info{Version: "5.4.2", GraphRoot: storageRoot(string(text))}, nil
+	return podman.Info{Version: "5.4.2", GraphRoot: storageValue(string(text), "graphroot")}, nil
 }
 
 // Run implements command.Runner.
@@ -171,7 +172,7 @@ func (f *fakeHost) Run(ctx context.Context, c command.Cmd) (command.Result, erro
 	line := strings.Join(argv, " ")
 	for prefix, err := range f.fail {
 		if strings.HasPrefix(line, prefix) {
-			return command.Result{}, err
+			return command.Result{Stdout: []byte(f.says)}, err
 		}
 	}
 	text, changes, err := f.answer(argv, line)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,11 +83,17 @@ func (h *Host) rulesInKernel(ctx context.Context, p *Plan) error {
 	return nil
 }
 
-// firewallIPv6 tells that ufw has rules for IPv6 too: it is told to, and the kernel has it.
+var ufwIPv6 = regexp.MustCompile(`(?m)^IPV6=(.*)$`)
+
+// firewallIPv6 tells that ufw has rules for IPv6 too: it is told to, in what case and quotes ever, and the kernel has it.
 func (h *Host) firewallIPv6() bool {
 	conf, _ := os.ReadFile(h.Layout.Host("/etc/default/ufw"))
 	_, err := os.Stat(h.Layout.Host("/proc/sys/net/ipv6"))
-	return err == nil && !strings.Contains(string(conf), "IPV6=no")
+	said := ufwIPv6.FindAllSubmatch(conf, -1)
+	if err != nil || len(said) == 0 {
+		return err == nil
+	}
+	return strings.ToLower(strings.Trim(strings.TrimSpace(string(said[len(said)-1][1])), `"'`)) == "yes"
 }
 
 // Closed tells of a published port that ufw lets nobody reach, and that no rule which archy wants would open. A firewall that is off or lets in what

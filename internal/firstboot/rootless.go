@@ -65,7 +65,7 @@ func (h *Host) subordinate(p *Plan, name string) error {
 	if err != nil {
 		return err
 	}
-	start := subordinateStart
+	var others [][2]int // first, and the one after the last
 	for line := range strings.Lines(string(text)) {
 		f := strings.Split(strings.TrimSpace(line), ":")
 		if len(f) != 3 {
@@ -81,10 +81,15 @@ func (h *Host) subordinate(p *Plan, name string) error {
 			return &HumanError{fmt.Sprintf("%s: the range of %s has %d ids, %d are needed", name, h.User.Name, count, subordinateCount),
 				"data may have been made with its numbers; without any, remove the line and start again"}
 		default:
-			// Somebody else's numbers: their containers must not own our files.
-			if first < start+subordinateCount && start < first+count {
-				start = first + count
-			}
+			others = append(others, [2]int{first, first + count})
+		}
+	}
+	// Somebody else's numbers: their containers must not own our files.
+	start := subordinateStart
+	slices.SortFunc(others, func(a, b [2]int) int { return a[0] - b[0] })
+	for _, o := range others {
+		if o[0] < start+subordinateCount && start < o[1] {
+			start = o[1]
 		}
 	}
 	line := fmt.Sprintf("%s:%d:%d", h.User.Name, start, subordinateCount)
@@ -106,12 +111,11 @@ func (h *Host) appendLine(name, line string) error {
 
 // otherStorage refuses to point podman away from images and containers that are somewhere else.
 func (h *Host) otherStorage() error {
-	conf := StorageConf(h.Layout, h.service())
-	text, _, err := h.readFile(conf.Path)
+	from, root, err := h.configuredStorage()
 	if err != nil {
 		return err
 	}
-	root, holds := storageRoot(string(text)), "data"
+	holds := "data"
 	switch {
 	case root == "":
 		// Any call of podman leaves something in its default storage. Containers there are another matter: podman would lose
@@ -120,10 +124,13 @@ func (h *Host) otherStorage() error {
 		if root == Graphroot(h.Layout) || len(h.storedIn(root)) == 0 {
 			return nil
 		}
+	case !filepath.IsAbs(root) || strings.Contains(root, "$"):
+		return &HumanError{fmt.Sprintf("%s: podman's storage is %s, and archy cannot tell which directory that is", from, root),
+			"nothing was changed; write the directory itself, or remove the line if nothing in that storage is needed"}
 	case root == Graphroot(h.Layout) || !h.hasData(root):
 		return nil
 	}
-	return &HumanError{fmt.Sprintf("%s: podman's storage is %s and holds %s; archy's would be %s", conf.Path, root, holds, Graphroot(h.Layout)),
+	return &HumanError{fmt.Sprintf("%s: podman's storage is %s and holds %s; archy's would be %s", from, root, holds, Graphroot(h.Layout)),
 		"nothing was changed; move the storage there with all containers stopped, or remove it if nothing in it is needed"}
 }
 
@@ -136,11 +143,45 @@ func (h *Host) defaultStorage() string {
 	return name
 }
 
-// storageRoot reads graphroot out of a storage.conf.
-func storageRoot(text string) string {
+// configuredStorage is where a storage.conf lets the service user's podman have its storage, and which file; "" where none does. The order is that of
+// containers-storage.conf(5): the user's file, then rootless_storage_path of the system's.
+func (h *Host) configuredStorage() (from, root string, err error) {
+	user := StorageConf(h.Layout, h.service()).Path
+	for _, c := range []struct{ file, key string }{
+		{user, "graphroot"}, {user, "rootless_storage_path"},
+		{"/etc/containers/storage.conf", "rootless_storage_path"}, {"/usr/share/containers/storage.conf", "rootless_storage_path"},
+	} {
+		text, _, err := h.readFile(c.file)
+		if err != nil {
+			return c.file, "", err
+		}
+		if root := storageValue(string(text), c.key); root != "" {
+			return c.file, h.expand(root), nil
+		}
+	}
+	return user, "", nil
+}
+
+// expand puts in what podman does in the path of a storage. A variable of another name stays.
+func (h *Host) expand(path string) string {
+	return os.Expand(path, func(name string) string {
+		switch name {
+		case "HOME":
+			return h.User.Home
+		case "USER":
+			return h.User.Name
+		case "UID":
+			return strconv.Itoa(h.User.UID)
+		}
+		return "$" + name
+	})
+}
+
+// storageValue reads one text out of a storage.conf.
+func storageValue(text, name string) string {
 	for line := range strings.Lines(text) {
 		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
-		if ok && strings.TrimSpace(key) == "graphroot" {
+		if ok && strings.TrimSpace(key) == name {
 			return tomlText(strings.TrimSpace(value))
 		}
 	}

@@ -217,6 +217,7 @@ func TestSubordinateIDs(t *testing.T) {
 		"another user":      {"me:165536:65536\n", "me:165536:65536\narchipelago:100000:65536\n"},
 		"no last newline":   {"me:300000:65536", "me:300000:65536\narchipelago:100000:65536\n"},
 		"kept":              {"archipelago:200000:70000\n", "archipelago:200000:70000\n"},
+		"not sorted":        {"bob:165536:65536\ncarol:100000:65536\n", "bob:165536:65536\ncarol:100000:65536\narchipelago:231072:65536\n"},
 		"somebody has them": {"me:100000:65536\n", "me:100000:65536\narchipelago:165536:65536\n"},
 	}
 	for name, tt := range tests {
@@ -255,6 +256,28 @@ func TestOtherStorage(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+	for other, text := range map[string]string{
+		name:                           "[storage]\nrootless_storage_path = \"/srv/storage\"\n",
+		"/etc/containers/storage.conf": "[storage]\ngraphroot = \"/var/lib/containers\"\nrootless_storage_path = \"/srv/storage\"\n",
+	} {
+		f.must(os.Remove(f.at(name)))
+		f.write(other, text, 0o644)
+		if err := f.apply(f.rootless); !errors.As(err, &human) || !strings.Contains(err.Error(), other+": podman's storage is /srv/storage and holds data") || f.read(other) != text {
+			t.Errorf("%s: %v", other, err)
+		}
+		f.write(name, "", 0o600)
+	}
+	f.must(os.Remove(f.at("/etc/containers/storage.conf")))
+	f.write("/home/archipelago/pod/x", "data", 0o644)
+	for path, word := range map[string]string{"$HOME/pod": "/home/archipelago/pod and holds data", "${HOME}/pod": "/home/archipelago/pod and holds data",
+		"/home/$USER/pod": "/home/archipelago/pod and holds data", "$DISK/pod": "$DISK/pod, and archy cannot tell", "pod": "pod, and archy cannot tell"} {
+		conf := "[storage]\ngraphroot = \"" + path + "\"\n"
+		f.write(name, conf, 0o600)
+		if err := f.apply(f.rootless); !errors.As(err, &human) || !strings.Contains(err.Error(), word) || f.read(name) != conf {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	f.write(name, conf, 0o600)
 	f.must(os.RemoveAll(f.at("/srv/storage/overlay")))
 	if err := f.apply(f.rootless); err != nil || f.read(name) == conf {
 		t.Errorf("an empty storage: %v", err)
@@ -390,6 +413,23 @@ func TestNoConnectionTakesThePortOfAnApp(t *testing.T) {
 		if p, err := f.plan(step); err != nil || len(p.Changes) != 1 || p.Changes[0].Text != "reserve the ports 50001,50002" {
 			t.Errorf("%q: %+v, %v", have, p, err)
 		}
+	}
+	// The operator's list is never written back but whole.
+	many := make([]int, 200)
+	for i := range many {
+		many[i] = 30001 + 2*i
+	}
+	f.write(reservedPorts, portList(many)+"\n", 0o644)
+	f.must(f.apply(step))
+	if got := f.read(reservedPorts); got != portList(many)+",50001,50002\n" {
+		t.Errorf("a long list: %q", got)
+	}
+	for i := range 600 {
+		many = append(many, 31001+2*i)
+	}
+	f.write(reservedPorts, portList(many)+"\n", 0o644)
+	if p, err := f.plan(step); err != nil || len(p.Changes) > 0 || len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "too long to add to") {
+		t.Errorf("a list that the kernel takes no longer in one write: %+v, %v", p, err)
 	}
 	f.must(os.Remove(f.at(reservedPorts)))
 	if p, err := f.plan(step); err != nil || len(p.Changes)+len(p.Warnings) > 0 {
@@ -531,6 +571,26 @@ func TestTorReadsItsConfiguration(t *testing.T) {
 	f.calls, f.torRead, f.Now = nil, "@1", time.Now
 	if err := f.apply(f.tor); err != nil || !f.called("systemctl reload-or-restart tor@default.service") {
 		t.Errorf("%v, %q", err, f.calls)
+	}
+	// Its owner has written what Tor would end with.
+	f.calls, f.torRead = nil, "@1"
+	f.fail["tor --defaults-torrc"] = errors.New("exit code 1")
+	f.says = "Nov 28 20:00:00.000 [notice] Tor is running\nNov 28 20:00:00.000 [warn] Failed to parse/validate config: Unknown option 'SocksPrt'.  Failing.\n"
+	wantError(t, f.apply(f.tor), "tor refuses its configuration", "SocksPrt")
+	if f.called("systemctl reload-or-restart tor@default.service") {
+		t.Error("a Tor that runs was told to read it")
+	}
+}
+
+// TestFirewallIPv6: as ufw reads its file.
+func TestFirewallIPv6(t *testing.T) {
+	f := newHost(t)
+	for text, want := range map[string]bool{"": true, "IPV6=yes\n": true, "IPV6=\"YES\"\n": true, "IPV6=no\n": false, "IPV6='no'\n": false, "IPV6=No\n": false,
+		"# was IPV6=no\nIPV6=yes\n": true, "IPV6=yes\nIPV6=no\n": false} {
+		f.write("/etc/default/ufw", text, 0o644)
+		if got := f.firewallIPv6(); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
 	}
 }
 

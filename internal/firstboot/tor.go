@@ -131,10 +131,10 @@ func (h *Host) applyTor(ctx context.Context, f File, old []byte) error {
 	if err := h.writeFile(try); err != nil {
 		return err
 	}
-	_, err := h.run(ctx, "tor", "--defaults-torrc", torDefaults, "-f", h.Layout.Host(try.Path), "--RunAsDaemon", "0", "--verify-config")
+	err := h.torAccepts(ctx, try.Path)
 	_ = os.Remove(h.Layout.Host(try.Path))
 	if err != nil {
-		return fmt.Errorf("tor refuses its configuration, which was left as it was: %w", err)
+		return err
 	}
 	if err := h.writeFile(f); err != nil {
 		return err
@@ -145,6 +145,20 @@ func (h *Host) applyTor(ctx context.Context, f File, old []byte) error {
 			h.writeFile(f), h.reloadTor(ctx))
 	}
 	return nil
+}
+
+// torAccepts lets Tor check a configuration. Why it refuses one Tor says on its standard output.
+func (h *Host) torAccepts(ctx context.Context, file string) error {
+	out, err := h.run(ctx, "tor", "--defaults-torrc", torDefaults, "-f", h.Layout.Host(file), "--RunAsDaemon", "0", "--verify-config")
+	if err == nil {
+		return nil
+	}
+	for line := range strings.Lines(out) {
+		if _, why, ok := strings.Cut(line, "[warn] "); ok {
+			err = errors.New(strings.TrimSpace(why)) // the last says what it comes to
+		}
+	}
+	return fmt.Errorf("tor refuses its configuration, which was left as it was: %w", err)
 }
 
 func (h *Host) reloadTor(ctx context.Context) error {
@@ -176,10 +190,16 @@ func (h *Host) torRuns(ctx context.Context, p *Plan) error {
 	return nil
 }
 
-// torReads plans that a Tor that runs reads its configuration, where that was written after Tor last did: a run may have been killed in between.
+// torReads plans that a Tor that runs reads its configuration, where that was written after Tor last did: a run may have been killed in between. An
+// owner may have written it as well, and Tor ends when it is told to read what it does not understand.
 func (h *Host) torReads(ctx context.Context, p *Plan) {
 	if read, ok := h.since(ctx, "StateChangeTimestamp", torUnit); ok && h.writtenSince(read, Torrc) {
-		p.add(h.reloadTor, "let Tor read %s", Torrc)
+		p.add(func(ctx context.Context) error {
+			if err := h.torAccepts(ctx, Torrc); err != nil {
+				return err
+			}
+			return h.reloadTor(ctx)
+		}, "let Tor read %s", Torrc)
 	}
 }
 
