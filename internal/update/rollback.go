@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"time"
@@ -203,15 +204,20 @@ func (u *Updater) restoreBinary(_ context.Context, m *Marker) error {
 	return err
 }
 
+// restoreVersion keeps nothing down: what answers is back in place, and a version file that the new version has spoilt is told, then and by doctor.
 func (u *Updater) restoreVersion(_ context.Context, m *Marker) error {
 	if m.VersionFile == "" {
 		return nil
 	}
 	has, err := readVersion(u.Layout, m.VersionFile)
-	if err != nil || has == m.VersionBefore {
-		return err
+	if errors.Is(err, fs.ErrNotExist) && noLink(u.Layout, filepath.Dir(m.VersionFile)) {
+		err = nil
 	}
-	return u.Disk.Write(m.VersionFile, []byte(m.VersionBefore+"\n"))
+	if err == nil && has != m.VersionBefore {
+		err = u.Disk.Write(m.VersionFile, []byte(m.VersionBefore+"\n"))
+	}
+	u.warn("the recorded version is not set back", err)
+	return nil
 }
 
 // restart makes nginx and the backend run what is back in place. What nginx says of its configuration does not stop it:

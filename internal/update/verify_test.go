@@ -79,6 +79,36 @@ func (w *world) isOld(m *Marker) {
 	}
 }
 
+// A version file that the new version has spoilt is told, and keeps the old version from nothing.
+func TestAVersionFileThatIsSpoilt(t *testing.T) {
+	const version = "/opt/archipelago/version"
+	for name, tt := range map[string]struct {
+		spoil func(file string) error
+		told  string
+	}{
+		"removed":           {os.Remove, ""},
+		"long":              {func(file string) error { return os.WriteFile(file, make([]byte, 300), 0o644) }, "not a file that holds a version"},
+		"a link":            {func(file string) error { return errors.Join(os.Remove(file), os.Symlink("/etc/passwd", file)) }, "link"},
+		"a link to nothing": {func(file string) error { return errors.Join(os.Remove(file), os.Symlink("nothing", file)) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "bad", "bad")
+			w.mark()
+			if err := tt.spoil(w.layout.Host(version)); err != nil {
+				t.Fatal(err)
+			}
+			r, _, err := w.verify()
+			if err != nil || r.Marker.State != RolledBack || w.running != "old" {
+				t.Errorf("%v, %+v, the backend is %q", err, r.Marker, w.running)
+			}
+			warned := strings.Join(r.Warnings, "\n")
+			if tt.told == "" && (warned != "" || w.get(version) != "1.0.0") || !strings.Contains(warned, tt.told) {
+				t.Errorf("warnings %q, the file says %q", warned, w.get(version))
+			}
+		})
+	}
+}
+
 func TestBadUpdatesAreUndone(t *testing.T) {
 	tests := map[string]struct {
 		pages, program string

@@ -36,17 +36,13 @@ func readVersion(l node.Layout, path string) (string, error) {
 	if !versionPlace(l, path) {
 		return "", fmt.Errorf("%s: not below %s, /opt/archipelago or /etc/archipelago", path, l.DataDir)
 	}
-	root, err := filepath.EvalSymlinks(l.Host("/"))
-	if err != nil {
-		return "", bare("/", err)
-	}
-	real, err := filepath.EvalSymlinks(l.Host(path))
-	if err != nil {
+	if _, err := os.Stat(l.Host(path)); err != nil {
 		return "", bare(path, err)
 	}
-	if real != filepath.Join(root, path) {
+	if !noLink(l, path) {
 		return "", fmt.Errorf("%s: there is a link on the way to it", path)
 	}
+	real := l.Host(path)
 	info, err := os.Stat(real)
 	switch {
 	case err != nil:
@@ -56,6 +52,13 @@ func readVersion(l node.Layout, path string) (string, error) {
 	}
 	data, err := os.ReadFile(real)
 	return strings.TrimSpace(string(data)), bare(path, err)
+}
+
+// noLink tells that a path is there with no link on the way to it.
+func noLink(l node.Layout, path string) bool {
+	root, err1 := filepath.EvalSymlinks(l.Host("/"))
+	real, err2 := filepath.EvalSymlinks(l.Host(path))
+	return err1 == nil && err2 == nil && real == filepath.Join(root, path)
 }
 
 // Differs names what on the node is not as a decided update left it. What cannot be read by who asks is not compared.
