@@ -89,7 +89,8 @@ func (ob *observation) walletLost(a *App, dir string) *Fault {
 		return nil
 	}
 	return &Fault{Code: "wallet-lost", Text: "lnd had a wallet, and nothing of it is in " + dir + "; none is made in its place",
-		Hint: "restore " + dir + " from a backup, then: archy reconcile; or, to begin with a new wallet: archy remove " + a.ID + " --purge-data, then: archy install " + a.ID}
+		Hint: "restore " + dir + " from a backup, then: archy reconcile; or, to begin anew with the words in " + ob.Layout.Data("secrets", wallet.SeedSecret) +
+			" (with others: move that file away first): archy remove " + a.ID + " --purge-data, then: archy install " + a.ID}
 }
 
 // onlyAdopted: nothing is made for a container of somebody else's that stays as it is.

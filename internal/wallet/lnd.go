@@ -100,6 +100,8 @@ type opening struct {
 	why error
 	// sent tells that LND was told to make the wallet and has not said no: it may be at it.
 	sent bool
+	// drew tells that its words are new, and of nobody's before.
+	drew bool
 }
 
 // warn tells something once, however often it is seen.

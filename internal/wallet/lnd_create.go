@@ -46,8 +46,14 @@ func (o *opening) create(ctx context.Context, r *rest) error {
 	return err
 }
 
+// made says whether the words are new: an owner who begins anew for the sake of other words must know.
 func (o *opening) made() {
-	o.changed(fmt.Sprintf("wallet made; its %d words are in %s", seedWords, o.Vault.Path(SeedSecret)))
+	where := o.Vault.Path(SeedSecret)
+	if !o.drew {
+		o.changed(fmt.Sprintf("wallet made of the %d words that were in %s already", seedWords, where))
+		return
+	}
+	o.changed(fmt.Sprintf("wallet made; its %d words are in %s", seedWords, where))
 }
 
 // mayCreate does not take LND's word that there is no wallet when the disk says that there was one: a new wallet would be
@@ -71,7 +77,8 @@ func (o *opening) mayCreate(ctx context.Context) error {
 
 func (o *opening) lost(trace string) error {
 	return &HumanError{"wallet-lost", fmt.Sprintf("lnd says that it has no wallet, but %s shows that it had one; none is made over it", trace),
-		"restore " + o.Dir + " from a backup; or, to begin with a new wallet, move that file away and run: archy reconcile"}
+		"restore " + o.Dir + " from a backup, then: archy reconcile; or, to begin anew with the words in " + o.Vault.Path(SeedSecret) +
+			" (with others: move that file away first): archy remove lnd --purge-data, then: archy install lnd"}
 }
 
 // seed is the stored one, or a new one that is stored now.
@@ -84,7 +91,7 @@ func (o *opening) seed(ctx context.Context, r *rest) (words secrets.Value, reuse
 		}
 		var created bool
 		words, created, err = o.Vault.Keep(SeedSecret, words)
-		reused = !created
+		reused, o.drew = !created, created
 	}
 	if err != nil {
 		return secrets.Value{}, false, &fatalError{err}
