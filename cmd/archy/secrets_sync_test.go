@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -129,5 +130,21 @@ func TestSecretsSyncLeavesAnAppWithoutItsSecret(t *testing.T) {
 	}
 	if _, ok := engine.SecretValue("archy.electrumx.DAEMON_URL"); !ok {
 		t.Error("the other app got nothing")
+	}
+}
+
+// TestNoPasswordForDataOfABrokenManifest: where a database has its data only its manifest says, and a new password would lock everybody out of them.
+func TestNoPasswordForDataOfABrokenManifest(t *testing.T) {
+	root, _ := syncNode(t, "archy-btcpay-db")
+	password := filepath.Join(root, "var/lib/archipelago/secrets/btcpay-db-password")
+	local := filepath.Join(root, "etc/archipelago/apps/archy-btcpay-db")
+	if err := errors.Join(os.Remove(password), os.MkdirAll(local, 0o755), os.WriteFile(filepath.Join(local, "manifest.yml"), []byte("app: {\n"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr := archy(t, exitHuman, "secrets", "gen", "--root", root); !strings.Contains(stderr, "btcpay-db-password") {
+		t.Error(stderr)
+	}
+	if _, err := os.Lstat(password); !errors.Is(err, os.ErrNotExist) {
+		t.Error("a password was made")
 	}
 }

@@ -146,17 +146,15 @@ func (d NodeDisk) WriteFile(ctx context.Context, op Operation) error {
 
 func (d NodeDisk) keepOld(ctx context.Context, host string) error {
 	name := derived.SavedName(host, d.Now())
-	old, err := os.ReadFile(host)
-	if err == nil {
-		return replaceFile(name, old, 0o600)
-	}
-	if !errors.Is(err, fs.ErrPermission) {
+	old, err := readFile(ctx, d.Mapped, host)
+	if err != nil {
 		return err
 	}
-	if old, err = d.Mapped.ReadFile(ctx, host); err != nil {
-		return err
+	err = replaceFile(name, old, 0o600)
+	if errors.Is(err, fs.ErrPermission) {
+		return d.Mapped.WriteFile(ctx, name, 0o600, old)
 	}
-	return d.Mapped.WriteFile(ctx, name, 0o600, old)
+	return err
 }
 
 // halfWritten is the name of a file that renameio was writing: a dot, the file's name, a random number.

@@ -122,10 +122,15 @@ func (ob *observation) hasData(name string) bool {
 	return false
 }
 
-// DataPresent tells whether one of the apps has data where its manifest and its record say, for those who ask no podman.
+// DataPresent tells whether one of the apps has data where its manifest and its record say, for those who ask no podman. Where an app whose
+// manifest is broken has them nobody can tell: one that has been installed counts.
 func DataPresent(set *manifest.Set, records map[string]state.Record, l node.Layout, ids []string) bool {
 	ob := &observation{Observer: &Observer{Set: set, Layout: l}, records: records, disks: node.ReadDisks(l)}
-	return slices.ContainsFunc(ids, func(id string) bool { return set.Apps[id] != nil && ob.dataOf(set.Apps[id]) })
+	return slices.ContainsFunc(ids, func(id string) bool {
+		_, broken := set.Broken[id]
+		_, known := records[id]
+		return broken && known || set.Apps[id] != nil && ob.dataOf(set.Apps[id])
+	})
 }
 
 // dataOf tells that an app has data. What cannot be listed, what lies on a disk that is not mounted, and a volume that the app has had count as full.

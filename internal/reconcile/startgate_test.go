@@ -2,11 +2,15 @@ package reconcile
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"git.tx1138.com/lfg2025/archy/internal/node"
 )
@@ -69,5 +73,33 @@ func TestExistsInADirectoryOfAMappedUser(t *testing.T) {
 	ob := &observation{Observer: &Observer{Layout: node.Layout{}, Mapped: insideOnly{asked: &asked}}}
 	if file := filepath.Join(dir, "multi.db"); !ob.exists(t.Context(), file) || len(asked) != 1 || asked[0] != file {
 		t.Errorf("asked %q", asked)
+	}
+}
+
+// mappedWriter takes what only root of podman's user namespace may write.
+type mappedWriter struct {
+	Mapped
+	wrote []string
+}
+
+func (m *mappedWriter) WriteFile(_ context.Context, path string, _ fs.FileMode, _ []byte) error {
+	m.wrote = append(m.wrote, filepath.Base(path))
+	return nil
+}
+
+// TestKeepOldInADirectoryOfAMappedUser: a file that all may read is kept beside where only its user may write.
+func TestKeepOldInADirectoryOfAMappedUser(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "bitcoin.conf")
+	if err := errors.Join(os.WriteFile(file, []byte("rpcuser=x\n"), 0o644), os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o555)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(dir, 0o755) })
+	defer asNobody(t)()
+	m := &mappedWriter{}
+	d := NodeDisk{Mapped: m, Now: time.Now}
+	err := d.WriteFile(t.Context(), Operation{Path: file, Content: []byte("server=1\n"), Mode: 0o600, KeepOld: true})
+	if err != nil || len(m.wrote) != 2 || !strings.HasPrefix(m.wrote[0], "bitcoin.conf.pre-archy-") || m.wrote[1] != "bitcoin.conf" {
+		t.Errorf("%v, wrote %q", err, m.wrote)
 	}
 }
