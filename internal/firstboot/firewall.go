@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,17 +82,22 @@ func (h *Host) rulesInKernel(ctx context.Context, p *Plan) error {
 	return nil
 }
 
-var ufwIPv6 = regexp.MustCompile(`(?m)^IPV6=(.*)$`)
-
-// firewallIPv6 tells that ufw has rules for IPv6 too: it is told to, in what case and quotes ever, and the kernel has it.
-func (h *Host) firewallIPv6() bool {
+// ufwSetting is a line of /etc/default/ufw as ufw reads it: the last of its name, without quotes, in small letters.
+func (h *Host) ufwSetting(name string) (value string, found bool) {
 	conf, _ := os.ReadFile(h.Layout.Host("/etc/default/ufw"))
-	_, err := os.Stat(h.Layout.Host("/proc/sys/net/ipv6"))
-	said := ufwIPv6.FindAllSubmatch(conf, -1)
-	if err != nil || len(said) == 0 {
-		return err == nil
+	for line := range strings.Lines(string(conf)) {
+		if said, ok := strings.CutPrefix(line, name+"="); ok {
+			value, found = strings.ToLower(strings.Trim(strings.TrimSpace(said), `"'`)), true
+		}
 	}
-	return strings.ToLower(strings.Trim(strings.TrimSpace(string(said[len(said)-1][1])), `"'`)) == "yes"
+	return value, found
+}
+
+// firewallIPv6 tells that ufw has rules for IPv6 too: it is not told otherwise, and the kernel has it.
+func (h *Host) firewallIPv6() bool {
+	_, err := os.Stat(h.Layout.Host("/proc/sys/net/ipv6"))
+	said, found := h.ufwSetting("IPV6")
+	return err == nil && (said == "yes" || !found)
 }
 
 // Closed tells of a published port that ufw lets nobody reach, and that no rule which archy wants would open. A firewall that is off or lets in what
@@ -103,8 +107,7 @@ func (h *Host) Closed(ctx context.Context) (closed func(port int, protocol strin
 	if err != nil {
 		return nil, err
 	}
-	text, _ := os.ReadFile(h.Layout.Host("/etc/default/ufw"))
-	if !strings.Contains(status, ufwActive) || strings.Contains(string(text), `DEFAULT_INPUT_POLICY="ACCEPT"`) {
+	if policy, _ := h.ufwSetting("DEFAULT_INPUT_POLICY"); policy == "accept" || !strings.Contains(status, ufwActive) {
 		return func(int, string) bool { return false }, nil
 	}
 	rules, err := h.readRules(ctx)
@@ -127,11 +130,10 @@ func (h *Host) firewallOn() bool {
 
 // defaults plans the policies of a firewall that is off; one that is on keeps its own.
 func (h *Host) defaults(p *Plan) {
-	text, _ := os.ReadFile(h.Layout.Host("/etc/default/ufw"))
-	for _, d := range []struct{ setting, policy, direction string }{
-		{`DEFAULT_INPUT_POLICY="DROP"`, "deny", "incoming"}, {`DEFAULT_OUTPUT_POLICY="ACCEPT"`, "allow", "outgoing"},
+	for _, d := range []struct{ setting, is, policy, direction string }{
+		{"DEFAULT_INPUT_POLICY", "drop", "deny", "incoming"}, {"DEFAULT_OUTPUT_POLICY", "accept", "allow", "outgoing"},
 	} {
-		if !strings.Contains(string(text), d.setting) {
+		if have, _ := h.ufwSetting(d.setting); have != d.is {
 			p.add(h.ufw("default", d.policy, d.direction), "ufw default %s %s", d.policy, d.direction)
 		}
 	}

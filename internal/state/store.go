@@ -239,8 +239,7 @@ func (s *Store) keepAside(path string) error {
 	if s.isKept(host) {
 		return nil
 	}
-	aside := host + Aside + s.now().UTC().Format("20060102T150405Z")
-	err := failpoint.Write("keep "+path, func() error { return os.Link(host, aside) })
+	err := failpoint.Write("keep "+path, func() error { return os.Link(host, s.asideName(host)) })
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) { // a file system without links, somebody else's file
 		return s.moveAside(path)
 	}
@@ -248,6 +247,10 @@ func (s *Store) keepAside(path string) error {
 		return fmt.Errorf("%s: cannot keep the unreadable file: %w", path, bare(err))
 	}
 	return nil
+}
+
+func (s *Store) asideName(host string) string {
+	return host + Aside + s.now().UTC().Format("20060102T150405Z")
 }
 
 // isKept tells that a file has its second name, from a write in its place that failed.
@@ -265,8 +268,8 @@ func (s *Store) isKept(host string) bool {
 
 // moveAside renames a file that cannot be understood.
 func (s *Store) moveAside(path string) error {
-	aside := path + Aside + s.now().UTC().Format("20060102T150405Z")
-	if err := failpoint.Write("move aside "+path, func() error { return os.Rename(s.layout.Host(path), s.layout.Host(aside)) }); err != nil {
+	host := s.layout.Host(path)
+	if err := failpoint.Write("move aside "+path, func() error { return os.Rename(host, s.asideName(host)) }); err != nil {
 		return fmt.Errorf("%s: cannot keep the unreadable file aside: %w", path, bare(err))
 	}
 	return nil

@@ -36,21 +36,16 @@ func readVersion(l node.Layout, path string) (string, error) {
 	if !versionPlace(l, path) {
 		return "", fmt.Errorf("%s: not below %s, /opt/archipelago or /etc/archipelago", path, l.DataDir)
 	}
-	if _, err := os.Stat(l.Host(path)); err != nil {
-		return "", bare(path, err)
-	}
-	if !noLink(l, path) {
-		return "", fmt.Errorf("%s: there is a link on the way to it", path)
-	}
-	real := l.Host(path)
-	info, err := os.Stat(real)
+	info, err := os.Stat(l.Host(path))
 	switch {
 	case err != nil:
 		return "", bare(path, err)
+	case !noLink(l, path):
+		return "", fmt.Errorf("%s: there is a link on the way to it", path)
 	case !info.Mode().IsRegular() || info.Size() > maxVersionFile:
 		return "", fmt.Errorf("%s: not a file that holds a version and nothing else", path)
 	}
-	data, err := os.ReadFile(real)
+	data, err := os.ReadFile(l.Host(path))
 	return strings.TrimSpace(string(data)), bare(path, err)
 }
 
