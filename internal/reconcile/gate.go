@@ -50,6 +50,7 @@ func (r *run) gate(ctx context.Context, c *change, g Gate, window time.Duration)
 		watch.name = c.liveName()
 	}
 	for {
+		watch.last = r.Now().After(deadline) // the verdict is about now, not about the look before the limit
 		out := watch.look(ctx, g)
 		lived := r.Now().Sub(start) >= window
 		switch {
@@ -58,7 +59,7 @@ func (r *run) gate(ctx context.Context, c *change, g Gate, window time.Duration)
 		case out.reached && lived:
 			c.proved = true
 			return out
-		case r.Now().After(deadline):
+		case watch.last:
 			return outcome{starting: out.starting}
 		}
 		if wait.For(r.ending, r.timing.Poll) != nil {
@@ -90,6 +91,8 @@ type watcher struct {
 	absent     int
 	nextHealth time.Time
 	pace       time.Duration
+	// last is the look after which there is none: the app's own check is asked, whatever its pace.
+	last bool
 }
 
 func (w *watcher) look(ctx context.Context, g Gate) outcome {
@@ -163,7 +166,7 @@ func (w *watcher) reached(ctx context.Context, g Gate, got podman.Inspect) outco
 		w.nextHealth = w.Now().Add(firstHealth)
 	}
 	starting := got.Health == nil || got.Health.Status != podman.HealthUnhealthy || w.mayStillStart(got)
-	if w.Now().Before(w.nextHealth) {
+	if !w.last && w.Now().Before(w.nextHealth) {
 		return outcome{starting: starting}
 	}
 	w.pace = min(max(2*w.pace, healthEvery/8), healthEvery)

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,45 @@ func TestAPageDoesNotWaitForHealth(t *testing.T) {
 	got := n.pause("solo", "page", func() { n.pass() })
 	if got < n.opts.Timing.Alive || got > 30*time.Second {
 		t.Errorf("the page was started %s after its app", got)
+	}
+}
+
+// stalls is a busy machine: much time goes by between a look at an app that was started and the question whether its limit is over.
+type stalls struct {
+	engine
+	asked int // after the first look
+}
+
+func (e *stalls) Inspect(ctx context.Context, name string) (podman.Inspect, error) {
+	got, err := e.engine.Inspect(ctx, name)
+	if err == nil && got.State.Running && e.asked == 0 {
+		e.asked = 1
+	}
+	return got, err
+}
+
+func (e *stalls) now() time.Time {
+	if e.asked > 0 {
+		e.asked++
+	}
+	if e.asked == 3 {
+		e.later(time.Hour)
+	}
+	return e.engine.now()
+}
+
+// What an app is when its limit is over counts, and not what it was at the last look before.
+func TestTheLastLookIsAfterTheLimit(t *testing.T) {
+	n := newNode(t, map[string]string{"solo": manifestOf("solo", 3)}).firstBootDone()
+	p := n.passOf()
+	busy := &stalls{engine: engine{n}}
+	p.Applier.Engine, p.Applier.Now = busy, busy.now
+	r, err := p.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := n.result(r, "solo"); got.Action != Installed || strings.Contains(got.Cause, "still starting") || busy.asked < 3 {
+		t.Errorf("%+v", got)
 	}
 }
 
